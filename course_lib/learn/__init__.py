@@ -1,0 +1,1 @@
+"""Claims, predictions, exercises, quizzes and progress."""

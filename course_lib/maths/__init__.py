@@ -1,0 +1,1 @@
+"""The equations of the course in NumPy float64, forward and backward; one module a topic."""

@@ -1,0 +1,1 @@
+"""Pictures in the house style, explorers and tables."""
