@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from course_lib.checks import Registry, as_array, number
+from course_lib.checks import Registry, as_array, function, instance, number, positive_number
 
 Formula = Callable[..., Any]
 
@@ -47,6 +47,12 @@ class Activation:
     max_slope: float
     slope: float | None = None
     slope_derivative: Formula | None = None
+
+    def __post_init__(self) -> None:
+        instance("name", self.name, str, "a name, as a string")
+        function("function", self.function, "a function of `a`, element by element")
+        function("derivative", self.derivative, "a function of `a`, element by element")
+        positive_number("max_slope", self.max_slope)
 
     def with_slope(self, slope: float) -> Activation:
         """Return the same activation with another slope for a < 0.

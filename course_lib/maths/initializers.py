@@ -27,7 +27,7 @@ def glorot_normal(shape: Shape, rng: np.random.Generator) -> Matrix:
 
 
 def glorot_uniform(shape: Shape, rng: np.random.Generator) -> Matrix:
-    """Draw uniform numbers in ±√(6 / (fan_in + fan_out)), so the same variance [Glorot10, Eq. 16]."""
+    """Draw uniform numbers in ±√6 / √(fan_in + fan_out): the same variance [Glorot10, Eq. 16]."""
     return _uniform(shape, rng, variance("glorot_uniform", shape))
 
 
@@ -40,7 +40,7 @@ def he_normal(shape: Shape, rng: np.random.Generator) -> Matrix:
 
 
 def he_uniform(shape: Shape, rng: np.random.Generator) -> Matrix:
-    """Draw uniform numbers in ±√(6 / fan_in), so Var(w) = 2 / fan_in."""
+    """Draw uniform numbers in ±√(6 / fan_in): again Var(w) = 2 / fan_in."""
     return _uniform(shape, rng, variance("he_uniform", shape))
 
 
