@@ -86,7 +86,8 @@ def run(name, arguments):
             python = environment.ensure(dev=name in USED_WHILE_DEVELOPING)
             if not environment.is_this(python):
                 variables = dict(environment.environment_variables(python), COURSE_ENV="current")
-                argv = [python, "-m", "course_lib", name, *arguments]
+                argv = [python, "-m", "course_lib", name]
+                argv.extend(arguments)
                 return environment.run(argv, env=variables)
         return import_module("course_lib.commands." + name).main(arguments) or 0
     except environment.SetupError as error:
