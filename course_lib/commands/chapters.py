@@ -130,13 +130,12 @@ def _strip(raw: bytes) -> str:
     )
 
 
-def install_filter(root: Path = ROOT) -> None:
+def install_filter(python: Path, root: Path = ROOT) -> None:
     """Tell this clone's git how to strip notebooks, as `.gitattributes` asks; twice does no harm.
 
     Git runs a filter in the top folder, so the path of the environment's Python can be a relative
     one and survives a moved folder.
     """
-    python = Path(sys.executable)
     inside = python.is_relative_to(root)
     executable = python.relative_to(root).as_posix() if inside else python.as_posix()
     words = [executable, *STRIP]

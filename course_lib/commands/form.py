@@ -1,8 +1,8 @@
-"""The form of a chapter: one function a rule, each yielding a sentence for each thing that is wrong.
+"""The form of a chapter: one function a rule, each yielding a sentence for what is wrong.
 
 `check` runs all of them on what git would commit of a notebook, and
-`python -m course_lib.commands.form 01` prints what it found. The rules say what a chapter looks like,
-never what it teaches.
+`python -m course_lib.commands.form 01` prints what it found. The rules say what a chapter looks
+like, never what it teaches.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MIDDLE = {
     "project": ("goal", "data", "baseline", "model", "measurement", "next"),
     "map": (),
 }
-HEADER_FIELDS = {
+HEADER_FIELDS: dict[str, type | tuple[type, ...]] = {
     "chapter": str,
     "kind": str,
     "title": str,
@@ -85,9 +85,14 @@ class Chapter:
         return self.path.name[:2]
 
     @property
+    def kind(self) -> str:
+        """The kind of its middle."""
+        return str(self.course.get("kind", ""))
+
+    @property
     def is_map(self) -> bool:
         """Whether this chapter only orients, so that most limits do not hold for it."""
-        return self.course.get("kind") == "map"
+        return self.kind == "map"
 
     @cached_property
     def calls(self) -> list[tuple[Notebook, ast.Call]]:
@@ -195,18 +200,14 @@ def has_frame(chapter: Chapter) -> Iterator[str]:
     if order != sorted(order):
         yield f"its frame is out of order: {', '.join(found)}"
     for cell in chapter.cells:
-        known = [
-            tag
-            for tag in tags(cell)
-            if tag in (*FRAME, *MIDDLE.get(chapter.course.get("kind"), ()))
-        ]
+        known = [tag for tag in tags(cell) if tag in (*FRAME, *MIDDLE.get(chapter.kind, ()))]
         if known and not (cell.cell_type == "markdown" and cell.source.lstrip().startswith("#")):
             yield f"{chapter.where(cell)} has tag `{known[0]}` but is no heading"
 
 
 def has_middle(chapter: Chapter) -> Iterator[str]:
     """Require all steps of its kind, each beginning after the one before it has begun."""
-    steps = MIDDLE.get(chapter.course.get("kind"), ())
+    steps = MIDDLE.get(chapter.kind, ())
     found = [tag for cell in chapter.cells for tag in tags(cell) if tag in steps]
     missing = [step for step in steps if step not in found]
     if missing:
@@ -245,7 +246,7 @@ def has_exercises(chapter: Chapter) -> Iterator[str]:
     if not 2 <= len(quizzes) <= 3:
         yield f"it has {len(quizzes)} quiz questions; a chapter has two or three"
     explorers = len(chapter.calls_of("show.explore"))
-    if chapter.course.get("kind") == "derivation" and explorers < 2:
+    if chapter.kind == "derivation" and explorers < 2:
         yield f"it has {explorers} explorers; a derivation has two or more"
 
 
@@ -325,12 +326,12 @@ def pictures_have_alt_text(chapter: Chapter) -> Iterator[str]:
             if len(alt.strip()) < 20:
                 yield f"{chapter.where(cell)}: {target} has no alt text that says what it shows"
     for cell, call in chapter.calls_of("show.figure"):
-        alt = _argument(call, "alt", 1)
-        if alt is None or (isinstance(alt, ast.Constant) and len(str(alt.value).strip()) < 20):
+        words = _argument(call, "alt", 1)
+        if words is None or (isinstance(words, ast.Constant) and len(str(words.value)) < 20):
             yield f"{chapter.where(cell)}: show.figure has no alt text that says what it shows"
     for cell, call in chapter.calls_of("show.explore"):
-        alt = _argument(call, "alt")
-        if alt is None or isinstance(alt, ast.Constant):
+        words = _argument(call, "alt")
+        if words is None or isinstance(words, ast.Constant):
             yield f"{chapter.where(cell)}: show.explore has no `alt=`, a function of the arrays"
 
 
@@ -341,7 +342,7 @@ def plots_are_shown(chapter: Chapter) -> Iterator[str]:
         calls = {_dotted(node.func) for node in _at_top_level(_tree(cell.source))
                  if isinstance(node, ast.Call)}  # fmt: skip
         if calls & makers and "show.figure" not in calls:
-            yield f"{chapter.where(cell)} makes a figure; it does not end with show.figure(fig, alt=…)"
+            yield f"{chapter.where(cell)} makes a figure and does not end with show.figure"
 
 
 def header_picture_is_fresh(chapter: Chapter) -> Iterator[str]:
@@ -367,7 +368,7 @@ def header_picture_is_fresh(chapter: Chapter) -> Iterator[str]:
 
 
 def claims_are_named(chapter: Chapter) -> Iterator[str]:
-    """Require that claims and predictions carry the chapter's number and that no name stands twice."""
+    """Require names of claims and predictions to begin with the number, and none to stand twice."""
     for function in ("learn.claim", "learn.predict"):
         names = [_first_text(call) for _, call in chapter.calls_of(function)]
         for name in names:
