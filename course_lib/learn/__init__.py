@@ -1,1 +1,26 @@
-"""Claims, predictions, exercises, quizzes and progress."""
+"""Claims, predictions, exercises, quizzes, sources and progress: what a chapter says to its reader.
+
+Chapters write `from course_lib import learn` and use the names below. Nothing here imports
+TensorFlow, nothing leaves the machine, and no answer of a reader, however odd, stops a notebook.
+"""
+
+from course_lib.learn.claims import ClaimFailed, claim, seed
+from course_lib.learn.exercises import check, hint, solution
+from course_lib.learn.predictions import predict, reveal
+from course_lib.learn.progress import progress
+from course_lib.learn.quizzes import quiz
+from course_lib.learn.sources import sources
+
+__all__ = [
+    "ClaimFailed",
+    "check",
+    "claim",
+    "hint",
+    "predict",
+    "progress",
+    "quiz",
+    "reveal",
+    "seed",
+    "solution",
+    "sources",
+]

@@ -1,0 +1,227 @@
+"""Claims: a sentence, the figure that was measured for it, and whether it holds.
+
+Nothing is believed, everything is measured: each quantitative sentence of a chapter is a claim
+cell. A claim is *exact* (no seed in it), a *bound* (holds for every seed that was tried, with
+room) or a *rate* ("10 of 10 runs", the seeds inside the cell).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from course_lib.learn import page
+
+CLAIM_KINDS = ("exact", "bound", "rate")
+
+_measured: dict[str, Measured] = {}  # what this kernel has measured, by claim
+_file_name = f"{uuid.uuid4().hex}.jsonl"  # one file a process
+
+
+class ClaimFailed(AssertionError):  # noqa: N818 -- named as a reader would say it
+    """A claim does not hold, and `COURSE_STRICT=1` asks for that to be an error."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One claim as this kernel measured it."""
+
+    id: str
+    sentence: str
+    measured: float | int | bool | str
+    condition: str
+    kind: str
+    holds: bool
+    settles: tuple[str, ...]
+
+
+def seed() -> int:
+    """Return the seed of the whole course: `COURSE_SEED`, or 1."""
+    text = os.environ.get("COURSE_SEED", "1")
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**32:
+        raise ValueError(f"COURSE_SEED is {text!r}; it takes a whole number from 0 to 4294967295.")
+    return value
+
+
+def claim(
+    id: str,
+    sentence: str,
+    measured: float | int | bool | str,
+    *,
+    below: float | None = None,
+    above: float | None = None,
+    between: tuple[float, float] | None = None,
+    equals: float | int | bool | str | None = None,
+    tolerance: float | None = None,
+    kind: str = "exact",
+    settles: str | Sequence[str] = (),
+) -> None:
+    """Print a sentence with the figure measured for it, a tick, and the ledger items it settles.
+
+    Where it does not hold, as when a reader has changed the parameters, it says so kindly; under
+    `COURSE_STRICT=1` it raises. Exactly one of `below`, `above`, `between` and `equals` is given.
+
+    Parameters
+    ----------
+    id : str
+        Number of the chapter and a name, "01-sigmoid-30-layers", used once in the course.
+    sentence : str
+        One sentence with one number and its condition; `{measured}` (or `{measured:.2f}`) stands
+        for the figure. Without it the figure is added in brackets.
+    measured : number, bool or str
+        What this notebook has measured. A text or a bool goes with `equals` alone.
+    below, above : float
+        `measured < below`, `measured > above`.
+    between : (float, float)
+        `low <= measured <= high`.
+    equals, tolerance : optional
+        `|measured - equals| <= tolerance · |equals|` (absolute where `equals` is 0); without a
+        tolerance they must be equal.
+    kind : str
+        "exact" (no random number in it), "bound" (holds for every seed) or "rate" (a count).
+    settles : str or sequence of str
+        The ids of the ledger items that this claim settles.
+
+    Raises
+    ------
+    ClaimFailed
+        Under `COURSE_STRICT=1`, when it does not hold.
+    TypeError, ValueError
+        When an argument is no good.
+    """
+    page.check_id("id", id)
+    if not isinstance(sentence, str) or not sentence.strip():
+        raise TypeError(f"`sentence` is {sentence!r}; it takes the sentence that is claimed.")
+    if kind not in CLAIM_KINDS:
+        raise ValueError(f"`kind` is {kind!r}; it takes one of {', '.join(CLAIM_KINDS)}.")
+    value = _figure(measured)
+    holds, condition = _judge(value, below, above, between, equals, tolerance)
+    result = Measured(
+        id, page.fill_in(sentence, value), value, condition, kind, holds, _ledger_ids(settles)
+    )
+    _measured[id] = result
+    _append(result)
+    if holds:
+        page.show_line("holds", result.sentence, small=", ".join(result.settles))
+        return
+    complaint = (
+        f"This does not hold here: “{result.sentence}” "
+        f"It was measured as {page.figure_text(value)} and needs to be {condition}."
+    )
+    if page.is_strict():
+        raise ClaimFailed(f"{id}: {complaint}")
+    page.show_line(
+        "fails",
+        f"{complaint} If you have changed a parameter, that is what they are for: you have found "
+        "where the sentence ends. Put the parameter back to see it hold again.",
+        small=", ".join(result.settles),
+    )
+
+
+def measured_claims() -> list[Measured]:
+    """Return what this kernel has measured so far, in the order of the cells run."""
+    return list(_measured.values())
+
+
+def forget() -> None:
+    """Forget every figure that this kernel has measured."""
+    _measured.clear()
+
+
+def _figure(measured: object) -> float | int | bool | str:
+    """Return `measured` as a plain Python value."""
+    if isinstance(measured, bool | int | float | str):
+        return measured
+    try:
+        array = np.asarray(measured)
+    except Exception:
+        array = np.empty(2, dtype=object)
+    if array.size != 1 or array.dtype.kind not in "biufU":
+        what = f"an array of shape {array.shape}" if array.ndim else repr(measured)
+        raise TypeError(
+            f"`measured` is {what}; it takes one figure: say which entry, or take its largest."
+        )
+    return array.reshape(()).item()
+
+
+def _judge(value, below, above, between, equals, tolerance) -> tuple[bool, str]:
+    """Return whether the one condition holds, and the condition in words."""
+    given = {"below": below, "above": above, "between": between, "equals": equals}
+    given = {name: limit for name, limit in given.items() if limit is not None}
+    if len(given) != 1:
+        got = page.listed(f"`{name}`" for name in given) or "none"
+        raise ValueError(
+            f"a claim takes exactly one of `below`, `above`, `between` and `equals`; it got {got}."
+        )
+    if tolerance is not None and equals is None:
+        raise ValueError("`tolerance` goes with `equals`.")
+    (name, limit), text = next(iter(given.items())), page.figure_text
+    if name != "equals" and isinstance(value, str | bool):
+        raise TypeError(f"`measured` is {value!r}; `{name}` takes a number.")
+    if name == "equals":
+        limit = _figure(limit)
+        if isinstance(value, str | bool) or isinstance(limit, str | bool) or tolerance is None:
+            return bool(value == limit and type(value) is type(limit)) or (
+                _is_number(value) and _is_number(limit) and value == limit
+            ), f"exactly {limit}"
+        allowed = _number("tolerance", tolerance) * (abs(limit) or 1.0)
+        near = value == limit or abs(value - limit) <= allowed
+        return bool(near), f"{text(limit)} within {text(allowed)}"
+    if name == "between":
+        if not isinstance(limit, Sequence | np.ndarray) or len(limit) != 2:
+            raise ValueError(f"`between` is {limit!r}; it takes a pair (low, high).")
+        low, high = _number("between", limit[0]), _number("between", limit[1])
+        if low > high:
+            raise ValueError(f"`between` is ({low}, {high}); it takes the lower limit first.")
+        return bool(low <= value <= high), f"between {text(low)} and {text(high)}"
+    limit = _number(name, limit)
+    return bool(value < limit if name == "below" else value > limit), f"{name} {text(limit)}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(name: str, value: object) -> float:
+    value = _figure(value)
+    if not _is_number(value) or math.isnan(value):
+        raise TypeError(f"`{name}` is {value!r}; it takes a number.")
+    return float(value)
+
+
+def _ledger_ids(settles: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the ids of ledger items, each of which exists."""
+    ids = (settles,) if isinstance(settles, str) else tuple(settles)
+    if ids:
+        from course_lib.learn.ledger import ledger  # reads a file: only where it is needed
+
+        known = ledger()
+        for item in ids:
+            if item not in known:
+                raise ValueError(f"`settles` has {item!r}; the ledger has no item of that id.")
+    return ids
+
+
+def _append(result: Measured) -> None:
+    """Append the claim to the folder that `COURSE_CLAIMS` names, if it does."""
+    folder = os.environ.get("COURSE_CLAIMS")
+    if not folder:
+        return
+    row = asdict(result) | {"seconds": round(time.time(), 3)}
+    if isinstance(row["measured"], float) and not math.isfinite(row["measured"]):
+        row["measured"] = str(row["measured"])  # JSON has no inf and no NaN
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with (Path(folder) / _file_name).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")

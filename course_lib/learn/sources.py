@@ -1,0 +1,104 @@
+"""Back to the sources: what a reader may have read elsewhere, and what this chapter measured."""
+
+from __future__ import annotations
+
+import html
+
+from course_lib.learn import page
+from course_lib.learn.claims import measured_claims
+from course_lib.learn.ledger import REASONS, Item, ledger
+
+COLUMNS = ("Item", "You may have read", "Verdict", "What we found", "Measured here")
+NOT_YET = "run the chapter's cells above to fill this in"
+
+
+def sources(*ids: str, title: str | None = None) -> None:
+    """Show items of the ledger as a folded table, with the figures that this kernel has measured.
+
+    Parameters
+    ----------
+    *ids : str
+        Ids of the ledger, "D0-1-C3".
+    title : str, optional
+        The line that stays visible when the table is folded.
+
+    Raises
+    ------
+    ValueError
+        When the ledger has no such item, or one is named twice.
+    """
+    if not ids:
+        raise ValueError('`sources` takes the ids of ledger items, such as "D0-1-C3"; it got none.')
+    known = ledger()
+    for item in ids:
+        if not isinstance(item, str) or item not in known:
+            raise ValueError(f"`sources` has {item!r}; the ledger has no item of that id.")
+    if len(set(ids)) < len(ids):
+        twice = next(item for item in ids if ids.count(item) > 1)
+        raise ValueError(f"`sources` names {twice} twice; each item stands in the table once.")
+    items = [known[item] for item in ids]
+    if title is None:
+        title = "One item, with what was measured" if len(items) == 1 else (
+            f"All {len(items)} items of this chapter, with what was measured"
+        )  # fmt: skip
+    page.display_both(_as_html(items, title), _as_text(items, title))
+
+
+def figures_for(item: Item) -> list[str]:
+    """Return the sentences of this kernel's claims that settle an item, figures included."""
+    return [
+        f"{'✓' if claim.holds else '✗ does not hold with these settings:'} {claim.sentence}"
+        for claim in measured_claims()
+        if item.id in claim.settles
+    ]
+
+
+def _measured(item: Item) -> list[str]:
+    if item.kind == "heading":
+        return [f"chapter {item.chapter}"]
+    return figures_for(item) or [REASONS.get(item.reason, NOT_YET)]
+
+
+def _as_html(items: list[Item], title: str) -> str:
+    head = "".join(
+        f'<th scope="col" style="{_CELL}font-weight:bold">{column}</th>' for column in COLUMNS
+    )
+    rows = "".join(_row_html(item) for item in items)
+    return (
+        f'<details class="course-sources"><summary style="cursor:pointer">{page.inline(title)}'
+        '</summary><div style="overflow-x:auto" tabindex="0" role="region" '
+        f'aria-label="{html.escape(title)}"><table style="border-collapse:collapse;'
+        f'text-align:left"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        "</details>"
+    )
+
+
+_CELL = (
+    "text-align:left;vertical-align:top;white-space:normal;padding:.4em .7em;"
+    "border-bottom:1px solid #8A8A8A66;"
+)
+
+
+def _row_html(item: Item) -> str:
+    measured = "<br>".join(page.inline(sentence) for sentence in _measured(item))
+    cells = (
+        page.inline(item.statement),
+        f"<em>{item.wording}</em>",
+        page.inline(item.correction),
+        measured,
+    )
+    return (
+        f'<tr><th scope="row" style="{_CELL}white-space:nowrap;font-weight:normal">'
+        f"<code>{item.id}</code></th>"
+        + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells)
+        + "</tr>"
+    )
+
+
+def _as_text(items: list[Item], title: str) -> str:
+    blocks = [
+        f"{item.id} · {item.statement}\n  {item.wording}. {item.correction}".rstrip()
+        + "".join(f"\n  {sentence}" for sentence in _measured(item))
+        for item in items
+    ]
+    return "\n".join([title, *blocks])
