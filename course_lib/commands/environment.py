@@ -453,11 +453,12 @@ def _remove(venv: Path) -> None:
 
 
 def _count(wanted: list[str]) -> int:
-    lines = (line for name in wanted if name != "-r" for line in _lines_of(ROOT / name))
+    lines = (line for name in wanted if name != "-r" for line in lines_of(ROOT / name))
     return sum(";" not in line for line in lines)
 
 
-def _lines_of(lock: Path) -> list[str]:
+def lines_of(lock: Path) -> list[str]:
+    """Return the lines of a lock that name a package and its version."""
     lines = lock.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if re.match(r"[A-Za-z0-9]", line)]
 
