@@ -93,7 +93,7 @@ class Written:
 
 
 def written_claims(source: str) -> list[Written]:
-    """Return the claims that some code writes down, read without running it.
+    """Return the claims (`claim`, `agree`) that some code writes down, read without running it.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def written_claims(source: str) -> list[Written]:
         When an id or `settles` is anything but a literal.
     """
     found = []
-    for call in _calls(source, "claim"):
+    for call in (*_calls(source, "claim"), *_calls(source, "agree")):
         arguments = {keyword.arg: keyword.value for keyword in call.keywords}
         settles = _texts(arguments["settles"]) if "settles" in arguments else ()
         (name,) = _texts(call.args[0] if call.args else arguments["id"])

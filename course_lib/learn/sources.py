@@ -61,7 +61,7 @@ def _measured(item: Item) -> list[str]:
 
 def _as_html(items: list[Item], title: str) -> str:
     head = "".join(
-        f'<th scope="col" style="{_CELL}font-weight:bold">{column}</th>' for column in COLUMNS
+        f'<th scope="col" style="{CELL}font-weight:bold">{column}</th>' for column in COLUMNS
     )
     rows = "".join(_row_html(item) for item in items)
     return (
@@ -73,7 +73,7 @@ def _as_html(items: list[Item], title: str) -> str:
     )
 
 
-_CELL = (
+CELL = (
     "text-align:left;vertical-align:top;white-space:normal;padding:.4em .7em;"
     "border-bottom:1px solid #8A8A8A66;"
 )
@@ -88,9 +88,9 @@ def _row_html(item: Item) -> str:
         measured,
     )
     return (
-        f'<tr><th scope="row" style="{_CELL}white-space:nowrap;font-weight:normal">'
+        f'<tr><th scope="row" style="{CELL}white-space:nowrap;font-weight:normal">'
         f"<code>{item.id}</code></th>"
-        + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells)
+        + "".join(f'<td style="{CELL}">{cell}</td>' for cell in cells)
         + "</tr>"
     )
 

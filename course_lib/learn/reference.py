@@ -1,0 +1,79 @@
+"""What a reader looks up: which chapter treats which section, and the words of the field."""
+
+from __future__ import annotations
+
+import csv
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+from course_lib import data
+from course_lib.learn import page
+from course_lib.learn.ledger import Item, ledger
+from course_lib.learn.sources import CELL
+
+__all__ = ["document_map", "glossary"]
+
+
+def document_map() -> None:
+    """Show, folded by document, which chapters treat each section of the five documents."""
+    links = _chapter_links()
+    parts, plain = [], []
+    for document in sorted({item.document for item in ledger().values()}):
+        rows = [
+            (
+                f"§{heading.section}",
+                page.inline(heading.statement),
+                ", ".join(links.get(chapter, chapter) for chapter in chapters),
+            )
+            for heading, chapters in _sections(document)
+        ]
+        title = f"Document 00{document[1:]}"
+        parts.append(_folded(title, ("section", "about", "chapters"), rows))
+        plain += [
+            title,
+            *(f"  §{h.section} {h.statement}: {', '.join(c)}" for h, c in _sections(document)),
+        ]
+    page.display_both("".join(parts), "\n".join(plain))
+
+
+def glossary() -> None:
+    """Show, folded, the terms of the field in Chinese and English with one line on each."""
+    with data.path("glossary.csv").open(encoding="utf-8", newline="") as file:
+        terms = list(csv.DictReader(file))
+    columns = ("Chinese", "English", "meaning", "in the documents")
+    rows = [tuple(html.escape(value) for value in term.values()) for term in terms]
+    title = f"The {len(terms)} terms, Chinese and English (click to open)"
+    plain = [title, *(f"{t['chinese']} · {t['english']}: {t['meaning']}" for t in terms)]
+    page.display_both(_folded(title, columns, rows), "\n".join(plain))
+
+
+def _sections(document: str) -> list[tuple[Item, list[str]]]:
+    """Return the headings of a document, each with the chapters that treat its items."""
+    items = [item for item in ledger().values() if item.document == document]
+    return [
+        (heading, sorted({item.chapter for item in items if item.section == heading.section}))
+        for heading in items
+        if heading.kind == "heading"
+    ]
+
+
+def _chapter_links() -> dict[str, str]:
+    """Return a link to each chapter that is written, by its two digits."""
+    notebooks: list[Path] = sorted((data.folder().parent / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    return {path.name[:2]: f'<a href="{path.name}">{path.name[:2]}</a>' for path in notebooks}
+
+
+def _folded(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of HTML cells under a line that opens it."""
+    head = "".join(f'<th scope="col" style="{CELL}">{column}</th>' for column in columns)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{CELL}">{cell}</td>' for cell in row) + "</tr>"
+        for row in rows
+    )
+    label = html.escape(title)
+    return (
+        f'<details><summary style="cursor:pointer">{label}</summary><div style="overflow-x:auto" '
+        f'tabindex="0" role="region" aria-label="{label}"><table style="border-collapse:collapse">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></details>"
+    )
