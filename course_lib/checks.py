@@ -7,6 +7,7 @@ raises `TypeError`, a wrong value of the right kind `ValueError`. NumPy only.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 T = TypeVar("T")
 
+_SHOWN_BY_VALUE = (type(None), bool, int, float, complex, str, bytes, list, tuple, dict, set)
 _BY_NDIM = {0: "a number", 1: "a vector of numbers", 2: "a matrix of numbers"}
 
 
@@ -58,16 +60,15 @@ class Registry(Mapping[str, T]):
 
 
 def shown(value: object) -> str:
-    """Return `value` as a sentence can show it: short, on one line, with its type if unclear."""
+    """Return `value` as a sentence can show it: on one line, short, its type if that says more."""
     if isinstance(value, np.ndarray) and value.ndim:
-        return f"an array of shape {value.shape}"
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim):
+        return f"an array of shape {value.shape} and type {value.dtype}"
+    if isinstance(value, (np.generic, np.ndarray)):
         return str(value)
-    if value is None or isinstance(value, (bool, int, float, complex, str)):
-        text = repr(value)
-    else:
-        text = f"{_a(type(value).__name__)} ({_one_line(value)})"
-    return text if len(text) <= 80 else text[:76] + " ..."
+    if isinstance(value, _SHOWN_BY_VALUE):
+        return " ".join(reprlib.repr(value).split())
+    name = getattr(value, "__name__", None)
+    return _a(type(value).__name__) + (f" ({name})" if name else "")
 
 
 def as_array(
@@ -226,11 +227,7 @@ def instance(name: str, value: object, kind: type[T], takes: str) -> T:
 
 
 def _a(noun: str) -> str:
-    return f"an {noun}" if noun[:1].lower() in set("aeiou") else f"a {noun}"
-
-
-def _one_line(value: object) -> str:
-    return " ".join(repr(value).split())
+    return f"an {noun}" if noun[:1] in set("AEIOaeio") else f"a {noun}"
 
 
 def _default_takes(ndim: int | None, shape: tuple[int, ...] | None) -> str:

@@ -101,7 +101,8 @@ def variance(name: str, shape: Shape, *, stddev: float = 0.05, gain: float = 1.0
 
 def _fans(shape: Any) -> Shape:
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
-        raise TypeError(f"`shape` is {shown(shape)}; it takes a pair (fan_in, fan_out).")
+        error = ValueError if isinstance(shape, (tuple, list)) else TypeError
+        raise error(f"`shape` is {shown(shape)}; it takes a pair (fan_in, fan_out).")
     return positive_int("shape[0]", shape[0]), positive_int("shape[1]", shape[1])
 
 

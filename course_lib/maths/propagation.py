@@ -454,9 +454,9 @@ def _activation(activation: str | Activation) -> Activation:
 
 def _float_type(dtype: DTypeLike) -> np.dtype[Any]:
     try:
-        name = np.dtype(dtype).name
-    except TypeError:
-        name = str(dtype)
+        name: object = np.dtype(dtype).name
+    except TypeError:  # no type at all
+        name = dtype
     return np.dtype(one_of("dtype", name, ("float16", "float32", "float64")))
 
 
@@ -482,11 +482,7 @@ def _biases(
 ) -> list[Array]:
     if biases is None:
         return [np.zeros(W.shape[1], dtype) for W in weights]
-    if not isinstance(biases, (list, tuple)) or len(biases) != len(weights):
-        raise ValueError(
-            f"`biases` is {shown(biases)}; it takes a list of {len(weights)} vectors, "
-            "one for each layer."
-        )
+    _one_for_each("biases", biases, len(weights), "vector for each layer")
     return [
         as_array(
             f"biases[{layer}]",
@@ -500,10 +496,12 @@ def _biases(
 
 
 def _widths(widths: Sequence[int], count: int) -> NDArray[np.float64]:
-    if not isinstance(widths, (list, tuple, np.ndarray)) or len(widths) != count:
-        raise ValueError(
-            f"`widths` is {shown(widths)}; it takes {count} whole numbers, one for each norm."
-        )
-    return np.array(
-        [positive_int(f"widths[{layer}]", n) for layer, n in enumerate(widths)], dtype=float
-    )
+    _one_for_each("widths", widths, count, "whole number for each norm")
+    return np.array([positive_int(f"widths[{i}]", n) for i, n in enumerate(widths)], dtype=float)
+
+
+def _one_for_each(name: str, values: object, count: int, what: str) -> None:
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(f"`{name}` is {shown(values)}; it takes a list, one {what}.")
+    if len(values) != count:
+        raise ValueError(f"`{name}` has length {len(values)}; it takes one {what}, {count} in all.")

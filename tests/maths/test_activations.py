@@ -130,7 +130,9 @@ def test_a_slope_can_be_chosen(name):
 def test_prelu_learns_its_slope():
     prelu, step = ACTIVATIONS["prelu"], 1e-6
     assert ACTIVATIONS["leaky_relu"].slope_derivative is None
-    difference = (prelu.function(GRID, 0.25 + step) - prelu.function(GRID, 0.25 - step)) / (2 * step)
+    difference = (prelu.function(GRID, 0.25 + step) - prelu.function(GRID, 0.25 - step)) / (
+        2 * step
+    )
     np.testing.assert_allclose(prelu.slope_derivative(GRID), difference, atol=1e-8)
 
 

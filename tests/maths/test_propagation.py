@@ -1,6 +1,7 @@
 """Own backward pass = central differences; what leaves the range of a float is reported."""
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ WIDTHS = (5, 7, 6, 6, 3)  # no two neighbours alike but one pair, where a transp
 def problem():
     """Weights, biases, input and upstream gradient of a small stack."""
     rng = np.random.default_rng(11)
-    weights = [rng.standard_normal(shape) * 0.7 for shape in zip(WIDTHS, WIDTHS[1:], strict=False)]
+    weights = [rng.standard_normal(shape) * 0.7 for shape in pairwise(WIDTHS)]
     biases = [rng.standard_normal(n) * 0.3 for n in WIDTHS[1:]]
     x, d_output = rng.standard_normal((4, WIDTHS[0])), rng.standard_normal((4, WIDTHS[-1]))
     return x, weights, biases, d_output
@@ -56,9 +57,7 @@ def test_the_gradients_are_central_differences(problem, name, central_difference
     assert largest_error([own.activations[0], *own.weights, *own.biases], reference) < 1e-8
 
 
-def test_a_chosen_slope_and_an_activation_of_ones_own(
-    problem, central_differences, largest_error
-):
+def test_a_chosen_slope_and_an_activation_of_ones_own(problem, central_differences, largest_error):
     x, weights, biases, d_output = problem
     for activation in (
         ACTIVATIONS["prelu"].with_slope(0.25),
