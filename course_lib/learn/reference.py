@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,8 +38,7 @@ def document_map() -> None:
 
 def glossary() -> None:
     """Show, folded, the terms of the field in Chinese and English with one line on each."""
-    with data.path("glossary.csv").open(encoding="utf-8", newline="") as file:
-        terms = list(csv.DictReader(file))
+    terms = data.load_table("glossary.csv")
     columns = ("Chinese", "English", "meaning", "in the documents")
     rows = [tuple(html.escape(value) for value in term.values()) for term in terms]
     title = f"The {len(terms)} terms, Chinese and English (click to open)"
