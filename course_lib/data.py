@@ -95,6 +95,18 @@ def problems() -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
+def unlisted() -> list[str]:
+    """Return one sentence for each file in `data/` of which the manifest says nothing."""
+    place, listed = folder(), manifest()
+    names = (file.relative_to(place).as_posix() for file in place.rglob("*") if file.is_file())
+    return [
+        f"data/{name} is not in data/{MANIFEST}: add its licence and origin there, and "
+        '`"ours": true` if the course made it, then run `python -m course_lib lock`.'
+        for name in sorted(names)
+        if name not in listed and name != MANIFEST and "/." not in f"/{name}"
+    ]
+
+
 def load_digits(
     *, standardize: bool = False, dtype: str = "float32"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
