@@ -60,7 +60,7 @@ class Item:
     @property
     def wording(self) -> str:
         """The verdict in the words of the course."""
-        if self.verdict == "not reproducible" and not self.kind.startswith("code"):
+        if self.verdict == "not reproducible" and self.kind == "structure":
             return "no source"
         return VERDICTS[self.verdict]
 
