@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from course_lib.commands import chapters
@@ -470,7 +471,8 @@ def _lines(cell: Notebook) -> int:
 
 
 @cache
-def _markdown():
+def markdown() -> Any:
+    """Return the parser of what JupyterLab renders: CommonMark, tables and mathematics."""
     from markdown_it import MarkdownIt
     from mdit_py_plugins.dollarmath import dollarmath_plugin
 
@@ -478,12 +480,12 @@ def _markdown():
 
 
 def _inline(source: str) -> Iterator:
-    for token in _markdown().parse(source):
+    for token in markdown().parse(source):
         yield from token.children or ()
 
 
 def _html(source: str) -> str:
-    blocks = [token.content for token in _markdown().parse(source) if token.type == "html_block"]
+    blocks = [token.content for token in markdown().parse(source) if token.type == "html_block"]
     return "\n".join(
         [*blocks, *(token.content for token in _inline(source) if token.type == "html_inline")]
     )
@@ -491,7 +493,7 @@ def _html(source: str) -> str:
 
 def _paragraphs(source: str) -> bool:
     """Return whether the text has more than headings."""
-    tokens = _markdown().parse(source)
+    tokens = markdown().parse(source)
     return any(
         token.type == "inline" and before.type != "heading_open"
         for before, token in pairwise(tokens)
@@ -520,7 +522,7 @@ def _headings(chapter: Chapter) -> list[tuple[int, str]]:
 
 def _headings_of(source: str) -> list[tuple[int, str]]:
     """Return the level and the plain text of every heading."""
-    tokens = _markdown().parse(source)
+    tokens = markdown().parse(source)
     found = []
     for token, inline in pairwise(tokens):
         if token.type == "heading_open":

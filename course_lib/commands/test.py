@@ -244,11 +244,11 @@ def run_notebooks(
     }
     nbval = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}"]
     where = ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={folder}", "-p", "no:cacheprovider"]
-    colour = [] if sys.stdout.isatty() else ["--color=no"]
+    color = [] if sys.stdout.isatty() else ["--color=no"]
     before = offline.namespace(python) if isolate else []
     outcome = run_pytest(
         "notebooks",
-        [*nbval, *PARALLEL, *where, *colour, *extra, str(copies)],
+        [*nbval, *PARALLEL, *where, *color, *extra, str(copies)],
         python,
         folder,
         variables,

@@ -1,0 +1,131 @@
+"""What may stand in a file of the course, and how long it may be."""
+
+import ast
+import os
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from course_lib.commands import chapters
+
+ROOT = chapters.ROOT
+FILES = chapters.tracked_files()
+TEXTS = [path for path in FILES if path.suffix not in (".npz", ".png", ".gz")]
+PACKAGE = [path for path in FILES if path.suffix == ".py" and path.parent != ROOT / "tests"
+           and path.is_relative_to(ROOT / "course_lib")]  # fmt: skip
+
+# Folders of somebody's computer, and hosts that only one network knows.
+MACHINE = re.compile(
+    r"(?<![\w.~}>])/(?:home|Users|root|work)/\w"
+    r"|\b[A-Z]:\\{1,2}(?:Users|Documents)\b"
+    r"|--(?:extra-)?index-url|--find-links|--trusted-host"
+    r"|https?://(?:localhost|127\.0\.0\.1|[\w.-]+\.(?:internal|local|lan|corp))\b"
+)
+LIMITS = {  # bytes, by ending; where a file is larger, something is stored that should be made
+    ".py": 40_000,
+    ".ipynb": 120_000,
+    ".svg": 150_000,
+    ".md": 40_000,
+    ".npz": 120_000,
+    ".csv": 400_000,
+    ".json": 200_000,
+}
+DATA_LIMIT = 3_000_000
+
+
+def name(path: Path) -> str:
+    """Return a file's name within the course."""
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name)
+def test_no_machine_and_no_private_host_is_named(path):
+    text = path.read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if MACHINE.search(line)]
+    assert not lines, f"{name(path)} names a machine: {lines[0].strip()[:200]}"
+
+
+def test_this_computer_is_not_named():
+    host, home = socket.gethostname(), str(Path.home())
+    places = [str(ROOT), *([home] if len(Path(home).parts) > 2 else [])]
+    places += [host] if len(host) > 6 and not host.startswith("localhost") else []
+    for path in TEXTS:
+        text = path.read_text(encoding="utf-8")
+        assert not [place for place in places if place in text], name(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "open('{}home/ada/data.csv')",
+        "PATH={}Users/ada/bin",
+        "C:\\Users\\ada",
+        "--index-url https://example.org",
+        "http://builder.internal/simple",
+    ],
+)
+def test_a_machine_would_be_seen(text):
+    assert MACHINE.search(text.format(os.sep if os.sep == "/" else "/"))
+
+
+@pytest.mark.parametrize(
+    "text", ["a/home/page", "~/.keras/keras.json", "https://example.org/home/"]
+)
+def test_an_address_is_no_machine(text):
+    assert not MACHINE.search(text)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_a_file_is_not_too_large(path):
+    assert path.stat().st_size <= LIMITS.get(path.suffix, 60_000)
+
+
+def test_the_data_are_small():
+    data = [path for path in FILES if path.is_relative_to(ROOT / "data")]
+    assert sum(path.stat().st_size for path in data) <= DATA_LIMIT
+
+
+def test_the_command_line_is_short():
+    lines = (ROOT / "course_lib" / "__main__.py").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 150
+
+
+def public_parts(tree: ast.AST, inside: str = "") -> list[tuple[str, ast.AST]]:
+    """Return the public functions, classes and methods of a module, with their dotted names."""
+    found = []
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if node.name.startswith("_"):
+            continue
+        found.append((inside + node.name, node))
+        if isinstance(node, ast.ClassDef):
+            found += public_parts(node, f"{inside}{node.name}.")
+    return found
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name)
+def test_whatever_is_public_has_a_docstring(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    bare = [part for part, node in public_parts(tree) if not ast.get_docstring(node)]
+    assert ast.get_docstring(tree), f"{name(path)} has no docstring"
+    assert not bare, f"{name(path)}: no docstring: {', '.join(bare)}"
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name)
+def test_whatever_is_public_has_types(path):
+    if path.name == "__main__.py":  # parses on Python 2.7
+        pytest.skip("parses on every Python since 2.7")
+    bare = []
+    for part, node in public_parts(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            continue
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        untyped = [
+            a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")
+        ]
+        if untyped or node.returns is None:
+            bare.append(part)
+    assert not bare, f"{name(path)}: no type hints: {', '.join(bare)}"
