@@ -39,7 +39,7 @@ MORE_AMERICAN = {
 }
 # -ize, -ization, -yze: every one is American here, but for words that are no suffix.
 AMERICAN_ENDING = re.compile(r"[a-z]{2,}(?:i|y)z(?:e[drs]?|ers|es|ing|able|ations?)")
-NO_SUFFIX = re.compile(r"[a-z]*siz[a-z]*|(?:ap)?priz[a-z]*|seiz[a-z]*|bapti[a-z]*")
+NO_SUFFIX = re.compile(r"[a-z]*si[z][a-z]*|(?:ap)?priz[a-z]*|seiz[a-z]*|bapti[a-z]*")
 BRITISH_ENDING = re.compile(r"[a-z]{2,}isations?")
 NAMES_KEPT = frozenset({"maths"})  # the floor of that name
 

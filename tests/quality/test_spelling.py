@@ -9,11 +9,14 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from course_lib.commands import chapters, spelling
 
+SURNAMES = "pinter"
 NOT_WRITTEN_BY_US = ("LICENSE", "LICENSE-TEXT", "requirements.txt", "tests/requirements.txt")
 
 
 def test_prose_is_british_and_names_are_american():
-    found = [finding for path in chapters.tracked_files() for finding in spelling.findings(path)]
+    here = chapters.ROOT / "tests" / "quality" / "test_spelling.py"  # its examples are misspelt
+    paths = [path for path in chapters.tracked_files() if path != here]
+    found = [finding for path in paths for finding in spelling.findings(path)]
     lines = [
         f"{path.relative_to(chapters.ROOT)}:{line}: {word}: write {better}"
         for path, line, word, better in found
@@ -24,8 +27,9 @@ def test_prose_is_british_and_names_are_american():
 def test_no_typing_errors():
     names = [path.relative_to(chapters.ROOT).as_posix() for path in chapters.tracked_files()]
     kinds = (".py", ".md", ".ipynb", ".toml", ".cff", ".css", ".js", ".csv")
-    names = [name for name in names if name.endswith(kinds) and name not in NOT_WRITTEN_BY_US]
-    command = [sys.executable, "-m", "codespell_lib", *names]
+    names = [name for name in names if name.endswith(kinds) and name not in SURNAMES = "pinter"
+NOT_WRITTEN_BY_US]
+    command = [sys.executable, "-m", "codespell_lib", f"--ignore-words-list={SURNAMES}", *names]
     done = subprocess.run(command, cwd=chapters.ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
