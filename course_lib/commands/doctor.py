@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Sequence
@@ -182,9 +183,9 @@ def kernel() -> Finding:
 
     manager = KernelManager(kernel_name="python3")
     began, quiet = time.perf_counter(), subprocess.DEVNULL
-    place = str(environment.ROOT / "notebooks")
     try:
-        manager.start_kernel(cwd=place, stdout=quiet, stderr=quiet)
+        # away from the course's folder, where `import course_lib` would need no installation
+        manager.start_kernel(cwd=tempfile.gettempdir(), stdout=quiet, stderr=quiet)
         client = manager.client()
         client.start_channels()
         try:
@@ -248,11 +249,19 @@ def disk() -> Finding:
     says = f"{free / 1e9:.1f} GB free"
     if free < DISK_WANTED:
         return Finding("disk", says, "free some, so that notebooks can be saved")
-    if not os.access(environment.ROOT / "notebooks", os.W_OK):
-        return Finding(
-            "disk", f"{environment.ROOT} cannot be written to", "copy the course to your own folder"
-        )
+    if not os.access(environment.ROOT, os.W_OK):
+        says = f"{environment.ROOT} cannot be written to"
+        return Finding("disk", says, "copy the course to a folder of your own")
     return Finding("disk", says)
+
+
+def notebooks() -> Finding:
+    """Whether the chapters are there."""
+    from course_lib.commands import chapters
+
+    count = len(chapters.all_chapters())
+    remedy = "the course's folder is incomplete; clone or unpack it again"
+    return Finding("notebooks", f"{count} chapters", "" if count else remedy)
 
 
 def data_files() -> Finding:
@@ -292,4 +301,4 @@ def _python(code: str) -> subprocess.CompletedProcess:
 
 
 OUTSIDE: tuple[Callable[[], Finding], ...] = (python, machine)
-INSIDE = (packages, tensorflow, kernel, memory, disk, data_files, browser)
+INSIDE = (packages, tensorflow, kernel, memory, disk, notebooks, data_files, browser)

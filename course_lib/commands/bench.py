@@ -1,0 +1,165 @@
+"""`python -m course_lib bench`: speed and memory, as ratios of two measurements in one run.
+
+A computer's seconds say little about another's; a ratio within one run says more. So each thing is
+measured beside its own yardstick, the two taking turns. Nothing here can fail: the bounds that the
+course aims at are printed beside what was measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+from course_lib.commands import chapters
+
+IMPORT_BOUND = 2.5
+BY_LAYER_BOUND = 2.0
+CHAPTER_SECONDS, MEAN_SECONDS = 45, 30
+
+TIME_AN_IMPORT = """
+import sys, time
+began = time.perf_counter()
+import {names}
+print(time.perf_counter() - began, "tensorflow" in sys.modules)
+"""
+PEAK_MEMORY = """
+try:
+    import resource, sys
+    unit = 1 if sys.platform == "darwin" else 1024
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+except ImportError:
+    import psutil
+    print(psutil.Process().memory_info().peak_wset)
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure what is asked for, everything by default, and print one line for each figure."""
+    parser = argparse.ArgumentParser(
+        prog="python -m course_lib bench",
+        description="Measure speed and memory, as ratios within one run.",
+    )
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (all unless named)"
+    )
+    parts = parser.parse_args(arguments).parts or list(PARTS)
+    if unknown := [part for part in parts if part not in PARTS]:
+        parser.error(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    for part in parts:
+        print(f"\n{part}", flush=True)
+        for line in PARTS[part]():
+            print("  " + line, flush=True)
+    return 0
+
+
+def verdict(name: str, ratio: float, bound: float, unit: str = "x") -> str:
+    """Return a line such as `by_layer / a weight gradient: 1.4 x (aim: at most 2.0 x)`."""
+    mark = "" if ratio <= bound else "  MORE THAN AIMED AT"
+    return f"{name}: {ratio:.2f} {unit} (aim: at most {bound:g} {unit}){mark}"
+
+
+def imports(rounds: int = 15) -> list[str]:
+    """Import the maths floor, all its modules, beside NumPy alone; a fresh Python each time."""
+    import course_lib.maths
+
+    modules = [
+        f"course_lib.maths.{module.name}"
+        for module in pkgutil.iter_modules(course_lib.maths.__path__)
+    ]
+    numpy, maths, loaded = [], [], False
+    for _ in range(rounds):
+        numpy.append(_import_seconds("numpy")[0])
+        seconds, tensorflow = _import_seconds(", ".join(modules))
+        maths.append(seconds)
+        loaded = loaded or tensorflow
+    return [
+        verdict("course_lib.maths / numpy", median(maths) / median(numpy), IMPORT_BOUND),
+        f"medians of {rounds}: {1000 * median(maths):.0f} ms and {1000 * median(numpy):.0f} ms; "
+        f"TensorFlow was {'LOADED, which it must not be' if loaded else 'not loaded'}",
+    ]
+
+
+def _import_seconds(names: str) -> tuple[float, bool]:
+    done = subprocess.run(
+        [sys.executable, "-c", TIME_AN_IMPORT.format(names=names)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, tensorflow = done.stdout.split()
+    return float(seconds), tensorflow == "True"
+
+
+def by_layer() -> list[str]:
+    """`gradient_flow.by_layer` beside a plain gradient by the weights of the same model."""
+    from course_lib.models import gradient_flow
+
+    cases = gradient_flow.cost_ratio()["cases"]
+    return [
+        verdict(f"by_layer / a weight gradient, {name}", case["ratio"], BY_LAYER_BOUND)
+        + f"; {case['passes']} backward passes"
+        for name, case in cases.items()
+    ]
+
+
+def explorers() -> list[str]:
+    """Key press to new pixels beside a bare slider, in a browser."""
+    if importlib.util.find_spec("course_lib.commands.bench_widgets") is None:
+        return ["not measured: course_lib/commands/bench_widgets.py is missing"]
+    module = importlib.import_module("course_lib.commands.bench_widgets")
+    return list(module.report())
+
+
+def notebooks() -> list[str]:
+    """Execute each chapter; its seconds, and the memory of its kernel at the highest."""
+    lines, every = [], []
+    for path in chapters.all_chapters():
+        seconds, gigabytes, failure = _execute(path)
+        every.append(seconds)
+        slow = "  MORE THAN AIMED AT" if seconds > CHAPTER_SECONDS else ""
+        what = f"stopped: {failure}" if failure else f"{gigabytes:.2f} GB"
+        lines.append(f"{path.stem}: {seconds:.1f} s, {what}{slow}")
+    if every:
+        mean = sum(every) / len(every)
+        lines.append(verdict("mean", mean, MEAN_SECONDS, "s"))
+    return lines or ["there is no chapter yet"]
+
+
+def _execute(path: Path) -> tuple[float, float, str]:
+    """Return the seconds from kernel start to end, the peak memory in GB, and what stopped it."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from nbformat.v4 import new_code_cell
+
+    notebook = chapters.parse(path.read_text(encoding="utf-8"))
+    probe = new_code_cell(PEAK_MEMORY)
+    notebook.cells.append(probe)
+    where = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where)
+    began = time.perf_counter()
+    try:
+        client.execute(env={**os.environ, "CI": "true"})
+    except (CellExecutionError, DeadKernelError) as error:
+        last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        return time.perf_counter() - began, 0.0, last
+    seconds = time.perf_counter() - began
+    text = "".join(output.get("text", "") for output in probe.outputs)
+    return seconds, json.loads(text) / 1e9, ""
+
+
+PARTS: dict[str, Callable[[], list[str]]] = {
+    "imports": imports,
+    "by_layer": by_layer,
+    "explorers": explorers,
+    "notebooks": notebooks,
+}
