@@ -18,9 +18,10 @@ def clip_weights(weights: Array, limit: float) -> Array: ...
 @overload
 def clip_weights(weights: Sequence[Array], limit: float) -> list[Array]: ...
 def clip_weights(weights: Array | Sequence[Array], limit: float) -> Array | list[Array]:
-    """Return the weights with every entry moved into [−limit, limit], as WGAN does [Arjovsky17].
+    """Return the weights with every entry moved into [−limit, limit], as WGAN does.
 
-    For a matrix of shape (fan_in, fan_out) the largest singular value is then at most
+    Arjovsky et al. (2017) do so after every step, to bound how steep their network can be. For a
+    matrix of shape (fan_in, fan_out) the largest singular value is then at most
     limit · √(fan_in · fan_out): a ceiling on what a layer passes, and no floor.
 
     Parameters

@@ -4,6 +4,9 @@
 h_l = φ(h_{l−1} W + b) whose rows are samples. All have mean 0; `variance` says how large the
 entries are. Normal ones are not truncated here; Keras truncates at two standard deviations and
 rescales, so that the variance is the same and the largest weights are missing.
+
+Each takes a pair of whole numbers and a `numpy.random.Generator`, else it raises `TypeError`;
+a number that is not above 0 raises `ValueError`.
 """
 
 from __future__ import annotations
@@ -22,19 +25,22 @@ Matrix = NDArray[np.float64]
 
 
 def glorot_normal(shape: Shape, rng: np.random.Generator) -> Matrix:
-    """Draw normal numbers with Var(w) = 2 / (fan_in + fan_out) [Glorot10, Eq. 12]."""
+    """Draw normal numbers with Var(w) = 2 / (fan_in + fan_out) (Glorot & Bengio 2010, eq. 12)."""
     return _normal(shape, rng, variance("glorot_normal", shape))
 
 
 def glorot_uniform(shape: Shape, rng: np.random.Generator) -> Matrix:
-    """Draw uniform numbers in ±√6 / √(fan_in + fan_out): the same variance [Glorot10, Eq. 16]."""
+    """Draw uniform numbers in ±√6 / √(fan_in + fan_out) (Glorot & Bengio 2010, eq. 16).
+
+    The variance is that of `glorot_normal`: a uniform number in ±c has variance c²/3.
+    """
     return _uniform(shape, rng, variance("glorot_uniform", shape))
 
 
 def he_normal(shape: Shape, rng: np.random.Generator) -> Matrix:
-    """Draw normal numbers with Var(w) = 2 / fan_in [He15, Eq. 10].
+    """Draw normal numbers with Var(w) = 2 / fan_in (He et al. 2015, eq. 10).
 
-    That keeps the signal of a ReLU layer; fan_out instead of fan_in keeps its gradient [Eq. 14].
+    That keeps the signal of a ReLU layer; fan_out instead of fan_in keeps its gradient (eq. 14).
     """
     return _normal(shape, rng, variance("he_normal", shape))
 
@@ -50,7 +56,7 @@ def lecun_normal(shape: Shape, rng: np.random.Generator) -> Matrix:
 
 
 def orthogonal(shape: Shape, rng: np.random.Generator, gain: float = 1.0) -> Matrix:
-    """Draw a random rotation times `gain` [Saxe14]: every singular value of W is `gain`.
+    """Draw a random rotation times `gain` (Saxe et al. 2014): every singular value of W is `gain`.
 
     For a shape that is not square, the shorter side's vectors are orthogonal.
     """
@@ -58,7 +64,7 @@ def orthogonal(shape: Shape, rng: np.random.Generator, gain: float = 1.0) -> Mat
     gain = positive_number("gain", gain)
     tall = generator("rng", rng).standard_normal((max(shape), min(shape)))
     q, r = np.linalg.qr(tall)
-    q *= np.sign(np.diag(r))  # QR's signs are a convention; without them no rotation is preferred
+    q *= np.sign(np.diag(r))  # QR chooses signs by rule; this makes all rotations equally likely
     return gain * (q if fan_in >= fan_out else q.T)
 
 
@@ -111,7 +117,7 @@ def _normal(shape: Shape, rng: np.random.Generator, var: float) -> Matrix:
 
 
 def _uniform(shape: Shape, rng: np.random.Generator, var: float) -> Matrix:
-    limit = math.sqrt(3 * var)  # a uniform number in ±limit has variance limit²/3
+    limit = math.sqrt(3 * var)
     return generator("rng", rng).uniform(-limit, limit, _fans(shape))
 
 

@@ -1,11 +1,17 @@
 """A signal goes up through a deep stack of layers, and its gradient comes down.
 
-The stack is h_l = φ(a_l) with a_l = h_{l−1} W_l + b_l for l = 1 … D; h_0 is the input, rows are
-samples. δ_l = ∂𝓛/∂h_l is what arrives at layer l, and the factor per layer γ is how much of ‖δ‖
-one layer passes on towards the input: below 1 the gradient vanishes, above 1 it explodes.
+With the input h_0, rows as samples, and δ_l = ∂𝓛/∂h_l for what arrives at layer l:
 
-`deep_stack` and `deep_stack_backward` measure; `signal_theory` and `expected_factor` predict the
-same from the width and the scale of the weights alone.
+    a_l      = h_{l−1} W_l + b_l            (1)    up, l = 1 … D
+    h_l      = φ(a_l)                       (2)
+    ∂𝓛/∂a_l  = δ_l ⊙ φ′(a_l)                (3)    down, l = D … 1
+    δ_{l−1}  = ∂𝓛/∂a_l W_lᵀ                 (4)
+    ∂𝓛/∂W_l  = h_{l−1}ᵀ ∂𝓛/∂a_l             (5)
+    ∂𝓛/∂b_l  = Σ over the batch of ∂𝓛/∂a_l  (6)
+
+The factor per layer γ is how much of ‖δ‖ one layer passes on towards the input: below 1 the
+gradient vanishes, above 1 it explodes. `deep_stack` and `deep_stack_backward` measure it;
+`signal_theory` and `expected_factor` predict it from the width and the scale of the weights.
 
 Nothing is raised when a number leaves the range of its type, for that is what chapter 01 shows:
 entries become infinite and then NaN, or 0, as they would in any network, and
@@ -177,8 +183,8 @@ def deep_stack(
     pre_activations, activations = [], [h]
     with np.errstate(over="ignore", invalid="ignore"):
         for W, b in zip(weights, biases, strict=True):
-            a = h @ W + b
-            h = phi(a)
+            a = h @ W + b  # (1)
+            h = phi(a)  # (2)
             pre_activations.append(a)
             activations.append(h)
     return StackTrace(activations[0], weights, biases, activation, pre_activations, activations)
@@ -217,9 +223,10 @@ def deep_stack_gradients(trace: StackTrace, d_output: ArrayLike) -> StackGradien
     d_activations, d_pre_activations = _deltas(trace, d_output)
     with np.errstate(over="ignore", invalid="ignore"):
         d_weights = [
-            h.T @ d_a for h, d_a in zip(trace.activations, d_pre_activations, strict=False)
+            h.T @ d_a  # (5)
+            for h, d_a in zip(trace.activations[:-1], d_pre_activations, strict=True)
         ]
-        d_biases = [d_a.sum(axis=0) for d_a in d_pre_activations]
+        d_biases = [d_a.sum(axis=0) for d_a in d_pre_activations]  # (6)
     norms = np.array([_frobenius_norm(d_h) for d_h in d_activations])
     return StackGradients(d_activations, d_pre_activations, d_weights, d_biases, norms)
 
@@ -295,10 +302,11 @@ def expected_factor(
     *,
     bias_stddev: float = 0.0,
 ) -> float:
-    """Return the factor per layer that mean-field theory predicts, √χ [Poole16; Schoenholz17].
+    """Return the factor per layer that mean-field theory predicts.
 
-    γ = σ_w √(n 𝔼[φ′(√q z)²]) with z ~ N(0, 1): one layer multiplies the gradient by W, of
-    singular values about σ_w √n, and by φ′ at pre-activations of mean square q.
+    γ = σ_w √(n 𝔼[φ′(√q z)²]) with z ~ N(0, 1): one layer multiplies a gradient by W, which
+    stretches it by σ_w √n on average, and by φ′ at pre-activations of mean square q. γ² is the χ
+    of Poole et al. (2016) and Schoenholz et al. (2017).
 
     Parameters
     ----------
@@ -336,12 +344,16 @@ def signal_theory(
     """Predict the size of signal and gradient at each layer, without running a network.
 
     In a wide stack of independent weights the entries of a_l are nearly normal with mean 0, so
-    their mean square q_l says everything [Poole16; Schoenholz17]; for ReLU the recursion is the
-    one by which He et al. choose their variance [He15, Eq. 10 and 14]:
+    their mean square q_l says everything (Poole et al. 2016, Schoenholz et al. 2017):
 
-        q_1     = n σ_w² q_0                  + σ_b²
-        q_{l+1} = n σ_w² 𝔼[φ(√q_l z)²]       + σ_b²        z ~ N(0, 1)
+        q_1     = n σ_w² q_0             + σ_b²
+        q_{l+1} = n σ_w² 𝔼[φ(√q_l z)²]   + σ_b²        z ~ N(0, 1)
         γ_l     = √(n σ_w² 𝔼[φ′(√q_l z)²])
+
+    For ReLU both expectations are a half of what they are for a linear layer, whence He's
+    variance 2/n (He et al. 2015, eq. 10 and 14). The theory is for n much larger than D: where γ
+    depends steeply on q (GELU with He's variance), a stack of width 128 and depth 30 passes on
+    0.84 to 0.99 per layer and the theory says 0.81.
 
     Parameters
     ----------
@@ -378,7 +390,7 @@ def signal_theory(
 
 
 def _deltas(trace: StackTrace, d_output: ArrayLike) -> tuple[list[Array], list[Array]]:
-    """Return the gradients by h_0 … h_D and by a_1 … a_D: the chain rule, layer by layer."""
+    """Return the gradients by h_0 … h_D and by a_1 … a_D."""
     instance("trace", trace, StackTrace, "the StackTrace that `deep_stack` returns")
     output = trace.output
     d_h = as_array(
@@ -395,8 +407,8 @@ def _deltas(trace: StackTrace, d_output: ArrayLike) -> tuple[list[Array], list[A
     d_activations, d_pre_activations = [d_h], []
     with np.errstate(over="ignore", invalid="ignore"):
         for W, a in zip(reversed(trace.weights), reversed(trace.pre_activations), strict=True):
-            d_a = d_h * phi_prime(a)
-            d_h = d_a @ W.T
+            d_a = d_h * phi_prime(a)  # (3)
+            d_h = d_a @ W.T  # (4)
             d_pre_activations.append(d_a)
             d_activations.append(d_h)
     return d_activations[::-1], d_pre_activations[::-1]

@@ -92,6 +92,25 @@ def test_the_whole_line_lies_under_the_dots(activation):
     np.testing.assert_allclose(np.median(falls, axis=0), np.log(theory.norms), atol=0.22)
 
 
+def test_biases_are_part_of_the_theory():
+    """Random biases keep tanh away from 0, where it would pass everything on."""
+    units, depth = 512, 20
+    theory = signal_theory("tanh", math.sqrt(1.3 / units), units, depth, bias_stddev=0.5)
+    factors, moments = [], []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        weights = make_stack(depth, units, "normal", rng, stddev=math.sqrt(1.3 / units))
+        biases = [0.5 * rng.standard_normal(units) for _ in range(depth)]
+        trace = deep_stack(rng.standard_normal((8, units)), weights, "tanh", biases)
+        norms = deep_stack_backward(trace, rng.standard_normal((8, units)))
+        factors.append(factor_per_layer(norms))
+        moments.append(np.mean(trace.pre_activations[-1] ** 2))
+    without = signal_theory("tanh", math.sqrt(1.3 / units), units, depth)
+    assert np.median(factors) == pytest.approx(factor_per_layer(theory.norms), rel=0.015)
+    assert np.median(factors) != pytest.approx(factor_per_layer(without.norms), rel=0.015)
+    assert np.mean(moments) == pytest.approx(theory.second_moments[-1], rel=0.17)
+
+
 def test_width_does_not_matter_when_the_variance_is_scaled():
     for activation, n_var in (("sigmoid", 1.0), ("tanh", 1.0), ("relu", 2.0)):
         factors = [expected_factor(activation, math.sqrt(n_var / n), n) for n in (16, 64, 512)]
