@@ -161,8 +161,8 @@ def deep_stack(
     biases : sequence of D vectors, shape (fan_out,), optional
         Zeros unless given.
     dtype : float16, float32 or float64
-        The type in which the stack computes, forward and backward. (NumPy sums float16 products
-        in float32 and rounds once, and it keeps subnormal numbers.)
+        The type in which the stack computes, forward and backward. Products of float16 matrices
+        are summed in float32 and rounded once; NumPy keeps subnormal numbers.
 
     Returns
     -------
@@ -183,7 +183,7 @@ def deep_stack(
     pre_activations, activations = [], [h]
     with np.errstate(over="ignore", invalid="ignore"):
         for W, b in zip(weights, biases, strict=True):
-            a = h @ W + b  # (1)
+            a = _matmul(h, W) + b  # (1)
             h = phi(a)  # (2)
             pre_activations.append(a)
             activations.append(h)
@@ -223,7 +223,7 @@ def deep_stack_gradients(trace: StackTrace, d_output: ArrayLike) -> StackGradien
     d_activations, d_pre_activations = _deltas(trace, d_output)
     with np.errstate(over="ignore", invalid="ignore"):
         d_weights = [
-            h.T @ d_a  # (5)
+            _matmul(h.T, d_a)  # (5)
             for h, d_a in zip(trace.activations[:-1], d_pre_activations, strict=True)
         ]
         d_biases = [d_a.sum(axis=0) for d_a in d_pre_activations]  # (6)
@@ -408,10 +408,17 @@ def _deltas(trace: StackTrace, d_output: ArrayLike) -> tuple[list[Array], list[A
     with np.errstate(over="ignore", invalid="ignore"):
         for W, a in zip(reversed(trace.weights), reversed(trace.pre_activations), strict=True):
             d_a = d_h * phi_prime(a)  # (3)
-            d_h = d_a @ W.T  # (4)
+            d_h = _matmul(d_a, W.T)  # (4)
             d_pre_activations.append(d_a)
             d_activations.append(d_h)
     return d_activations[::-1], d_pre_activations[::-1]
+
+
+def _matmul(left: Array, right: Array) -> Array:
+    """Return left @ right. NumPy has no fast product in float16, so it is rounded to that once."""
+    if left.dtype != np.float16:
+        return left @ right
+    return (left.astype(np.float32) @ right.astype(np.float32)).astype(np.float16)
 
 
 def _frobenius_norm(x: Array) -> float:
