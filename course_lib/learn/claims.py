@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from course_lib import checks
 from course_lib.learn import page
 
 CLAIM_KINDS = ("exact", "bound", "rate")
@@ -102,11 +103,9 @@ def claim(
         When an argument is no good.
     """
     page.check_id("id", id)
-    if not isinstance(sentence, str) or not sentence.strip():
-        raise TypeError(f"`sentence` is {sentence!r}; it takes the sentence that is claimed.")
-    if kind not in CLAIM_KINDS:
-        raise ValueError(f"`kind` is {kind!r}; it takes one of {', '.join(CLAIM_KINDS)}.")
-    value = _figure(measured)
+    page.check_text("sentence", sentence)
+    checks.one_of("kind", kind, CLAIM_KINDS)
+    value = one_figure("measured", measured)
     holds, condition = _judge(value, below, above, between, equals, tolerance)
     result = Measured(
         id, page.fill_in(sentence, value), value, condition, kind, holds, _ledger_ids(settles)
@@ -118,14 +117,14 @@ def claim(
         return
     complaint = (
         f"This does not hold here: “{result.sentence}” "
-        f"It was measured as {page.figure_text(value)} and needs to be {condition}."
+        f"Measured: {page.figure_text(value)}; needed: {condition}."
     )
     if page.is_strict():
         raise ClaimFailed(f"{id}: {complaint}")
     page.show_line(
         "fails",
-        f"{complaint} If you have changed a parameter, that is what they are for: you have found "
-        "where the sentence ends. Put the parameter back to see it hold again.",
+        f"{complaint} If you have changed a parameter, that is what they are for, and you have "
+        "found where the sentence ends. With the parameter put back it holds again.",
         small=", ".join(result.settles),
     )
 
@@ -140,26 +139,33 @@ def forget() -> None:
     _measured.clear()
 
 
-def _figure(measured: object) -> float | int | bool | str:
-    """Return `measured` as a plain Python value."""
-    if isinstance(measured, bool | int | float | str):
-        return measured
+def one_figure(name: str, value: object) -> float | int | bool | str:
+    """Return `value` as a plain Python number, bool or text, or say that it is not one."""
+    if isinstance(value, bool | int | float | str):
+        return value
     try:
-        array = np.asarray(measured)
-    except Exception:
-        array = np.empty(2, dtype=object)
+        array = np.asarray(value)
+    except Exception:  # ragged lists, symbolic tensors: whatever NumPy cannot read
+        array = np.empty(0)
     if array.size != 1 or array.dtype.kind not in "biufU":
-        what = f"an array of shape {array.shape}" if array.ndim else repr(measured)
         raise TypeError(
-            f"`measured` is {what}; it takes one figure: say which entry, or take its largest."
+            f"`{name}` is {checks.shown(value)}; it takes one figure, such as the largest entry "
+            "of an array."
         )
     return array.reshape(()).item()
 
 
-def _judge(value, below, above, between, equals, tolerance) -> tuple[bool, str]:
-    """Return whether the one condition holds, and the condition in words."""
-    given = {"below": below, "above": above, "between": between, "equals": equals}
-    given = {name: limit for name, limit in given.items() if limit is not None}
+def _judge(
+    value: float | int | bool | str,
+    below: float | None,
+    above: float | None,
+    between: tuple[float, float] | None,
+    equals: float | int | bool | str | None,
+    tolerance: float | None,
+) -> tuple[bool, str]:
+    """Return whether the one condition that is given holds, and that condition in words."""
+    conditions = {"below": below, "above": above, "between": between, "equals": equals}
+    given = [name for name, limit in conditions.items() if limit is not None]
     if len(given) != 1:
         got = page.listed(f"`{name}`" for name in given) or "none"
         raise ValueError(
@@ -167,38 +173,38 @@ def _judge(value, below, above, between, equals, tolerance) -> tuple[bool, str]:
         )
     if tolerance is not None and equals is None:
         raise ValueError("`tolerance` goes with `equals`.")
-    (name, limit), text = next(iter(given.items())), page.figure_text
-    if name != "equals" and isinstance(value, str | bool):
-        raise TypeError(f"`measured` is {value!r}; `{name}` takes a number.")
-    if name == "equals":
-        limit = _figure(limit)
-        if isinstance(value, str | bool) or isinstance(limit, str | bool) or tolerance is None:
-            return bool(value == limit and type(value) is type(limit)) or (
-                _is_number(value) and _is_number(limit) and value == limit
-            ), f"exactly {limit}"
-        allowed = _number("tolerance", tolerance) * (abs(limit) or 1.0)
-        near = value == limit or abs(value - limit) <= allowed
-        return bool(near), f"{text(limit)} within {text(allowed)}"
-    if name == "between":
-        if not isinstance(limit, Sequence | np.ndarray) or len(limit) != 2:
-            raise ValueError(f"`between` is {limit!r}; it takes a pair (low, high).")
-        low, high = _number("between", limit[0]), _number("between", limit[1])
-        if low > high:
-            raise ValueError(f"`between` is ({low}, {high}); it takes the lower limit first.")
-        return bool(low <= value <= high), f"between {text(low)} and {text(high)}"
-    limit = _number(name, limit)
-    return bool(value < limit if name == "below" else value > limit), f"{name} {text(limit)}"
+    text = page.figure_text
+    if equals is not None:
+        wanted = one_figure("equals", equals)
+        if tolerance is None:
+            return value == wanted and _is_number(value) == _is_number(wanted), f"{text(wanted)}"
+        allowed = _number("tolerance", tolerance) * (abs(_number("equals", wanted)) or 1.0)
+        near = value == wanted or abs(_number("measured", value) - wanted) <= allowed
+        return near, f"{text(wanted)}, give or take {text(allowed)}"
+    number = _number("measured", value, nan=True)
+    if below is not None:
+        return number < _number("below", below), f"below {text(below)}"
+    if above is not None:
+        return number > _number("above", above), f"above {text(above)}"
+    try:
+        low, high = (_number("between", limit) for limit in between)  # type: ignore[union-attr]
+    except (TypeError, ValueError):
+        low, high = 1.0, 0.0
+    if low > high:
+        raise ValueError(f"`between` is {checks.shown(between)}; it takes a pair (low, high).")
+    return low <= number <= high, f"between {text(low)} and {text(high)}"
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _number(name: str, value: object) -> float:
-    value = _figure(value)
-    if not _is_number(value) or math.isnan(value):
-        raise TypeError(f"`{name}` is {value!r}; it takes a number.")
-    return float(value)
+def _number(name: str, value: object, *, nan: bool = False) -> float:
+    """Return `value` as a float; infinity is one, NaN only where it may be measured."""
+    figure = one_figure(name, value)
+    if not _is_number(figure) or (math.isnan(float(figure)) and not nan):
+        raise TypeError(f"`{name}` is {checks.shown(value)}; it takes a number.")
+    return float(figure)
 
 
 def _ledger_ids(settles: str | Sequence[str]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The ledger: every item of the five documents that the course walks through, with its verdict.
 
 `data/ledger.csv` has one row an item. Its column `claims` is filled in from the notebooks by
-`fill_in_claims` (`python -m course_lib.learn.ledger`), so that it cannot differ from them.
+`fill_in_claims`, so that nobody has to keep the two in step by hand.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def written_claims(source: str) -> list[Written]:
         When an id or `settles` is anything but a literal.
     """
     found = []
-    for call in (*_calls(source, "claim"), *_calls(source, "agree")):
+    for call in _calls(source, "claim", "agree"):
         arguments = {keyword.arg: keyword.value for keyword in call.keywords}
         settles = _texts(arguments["settles"]) if "settles" in arguments else ()
         (name,) = _texts(call.args[0] if call.args else arguments["id"])
@@ -161,14 +161,12 @@ def fill_in_claims(notebooks: Path | None = None) -> list[str]:
     return changed
 
 
-def _calls(source: str, name: str) -> Iterator[ast.Call]:
-    """Yield the calls of `learn.NAME` and of `NAME` in some code."""
+def _calls(source: str, *names: str) -> Iterator[ast.Call]:
+    """Yield the calls of `learn.NAME` and of `NAME` in some code, for each of these names."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
-            function = node.func
-            if (isinstance(function, ast.Attribute) and function.attr == name) or (
-                isinstance(function, ast.Name) and function.id == name
-            ):
+            called = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+            if called in names:
                 yield node
 
 
@@ -182,7 +180,3 @@ def _texts(node: ast.expr) -> tuple[str, ...]:
             "of a chapter can be read without running it."
         ) from None
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-if __name__ == "__main__":
-    print("\n".join(fill_in_claims()) or "The ledger names the claims of the notebooks already.")

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from course_lib import checks
+
 HIDDEN = (
     "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"
 )
@@ -45,7 +47,7 @@ def is_strict() -> bool:
     return os.environ.get("COURSE_STRICT", "").strip().lower() not in ("", "0", "false", "no")
 
 
-def show_line(kind: str, text: str, *, small: str = "", extra_html: str = "") -> None:
+def show_line(kind: str, text: str, *, small: str = "") -> None:
     """Display one sentence with its sign, as HTML and as plain text.
 
     Parameters
@@ -56,19 +58,18 @@ def show_line(kind: str, text: str, *, small: str = "", extra_html: str = "") ->
         The sentence; `code` in backticks is set as code.
     small : str
         A muted addition on the same line.
-    extra_html : str
-        HTML below the line that the plain text does without.
     """
     plain = f"{KINDS[kind].sign} {text}" + (f"  [{small}]" if small else "")
-    display_both(line_html(kind, text, small=small) + extra_html, plain)
+    display_both(line_html(kind, text, small=small, role="status"), plain)
 
 
-def line_html(kind: str, text: str, *, small: str = "") -> str:
+def line_html(kind: str, text: str, *, small: str = "", role: str = "") -> str:
     """Return the HTML of one line; see `show_line`."""
     sign, word, color = KINDS[kind]
+    role = role and f' role="{role}"'
     addition = f' <span style="{MUTED}">{inline(small)}</span>' if small else ""
     return (
-        f'<div class="course-line" style="border-left:4px solid {color};'
+        f'<div{role} class="course-line" style="border-left:4px solid {color};'
         'padding:.3em .8em;margin:.3em 0;line-height:1.5">'
         f'<span aria-hidden="true" style="font-weight:bold">{sign}</span>'
         f'<span style="{HIDDEN}">{word}:</span> {inline(text)}{addition}</div>'
@@ -140,7 +141,7 @@ def figure_text(value: object, spec: str = "") -> str:
 def fill_in(sentence: str, measured: object) -> str:
     """Put the figure where the sentence says `{measured}` or `{measured:.2e}`, else at its end."""
     placeholder = re.compile(r"\{measured(?::([^{}]*))?\}")
-    if placeholder.search(sentence):
+    if isinstance(measured, bool) or placeholder.search(sentence):
         return placeholder.sub(lambda found: figure_text(measured, found[1] or ""), sentence)
     body, stop = (sentence[:-1], ".") if sentence.endswith(".") else (sentence, "")
     return f"{body} (here {figure_text(measured)}){stop}"
@@ -154,11 +155,18 @@ def listed(words: Iterable[str], last: str = "and") -> str:
     return f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
+def check_text(name: str, value: object) -> str:
+    """Return `value` if it is a text with something in it."""
+    if not isinstance(value, str) or not value.strip():
+        raise TypeError(f"`{name}` is {checks.shown(value)}; it takes some words.")
+    return value
+
+
 def check_id(name: str, value: object) -> str:
     """Return `value` if it is an id of the course, such as "01-chain-rule"."""
     if not isinstance(value, str) or not re.fullmatch(r"\d\d-[a-z0-9]+(-[a-z0-9]+)*", value):
         raise ValueError(
-            f"`{name}` is {value!r}; it takes the number of the chapter, a dash and a name in "
-            'lower case, such as "01-chain-rule".'
+            f"`{name}` is {checks.shown(value)}; it takes the number of the chapter, a dash and a "
+            'name in lower case, such as "01-chain-rule".'
         )
     return value

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from course_lib.learn import page
-from course_lib.learn.claims import _figure
+from course_lib.learn.claims import one_figure
 from course_lib.learn.progress import load, record
 from course_lib.learn.question import Question
 
@@ -33,18 +33,22 @@ def predict(
         What stands after the field for the number.
     """
     page.check_id("id", id)
-    if not isinstance(question, str) or not question.strip():
-        raise TypeError(f"`question` is {question!r}; it takes a question.")
-    if isinstance(choices, str) or (choices is not None and not 2 <= len(choices) <= 6):
+    page.check_text("question", question)
+    if choices is not None and (isinstance(choices, str) or not 2 <= len(choices) <= 6):
         raise ValueError(f"`choices` is {choices!r}; it takes two to six texts.")
-    _choices[id] = tuple(str(choice) for choice in choices or ())
-    asked = Question(question, choices=_choices[id], unit=unit or "")
+    ask(id, question, [str(choice) for choice in choices or ()], unit or "").show()
+
+
+def ask(id: str, question: str, choices: Sequence[str] = (), unit: str = "") -> Question:
+    """Return the widget that asks for a prediction and notes each answer that it gets."""
+    _choices[id] = tuple(choices)
+    asked = Question(question, choices=choices, unit=unit)
     earlier = _prediction(id)
     if earlier is not None:
         asked.say("note", f"Earlier you predicted {_told(earlier)}. You may change your mind.")
 
     def take(answer: Any) -> None:
-        prediction = _choices[id][answer] if _choices[id] else parse_number(answer)
+        prediction = choices[answer] if choices else parse_number(answer)
         if prediction is None:
             asked.say("wrong", f"“{answer}” is no number: write it as 0.25 or as 1e-19.")
             return
@@ -53,7 +57,7 @@ def predict(
         asked.say("note", f"Noted: {_told(prediction)}. Read on; the measurement will tell.")
 
     asked.on_answer(take)
-    asked.show()
+    return asked
 
 
 def reveal(id: str, measured: float | str, explanation: str | None = None) -> None:
@@ -69,7 +73,7 @@ def reveal(id: str, measured: float | str, explanation: str | None = None) -> No
         One or two sentences to add.
     """
     page.check_id("id", id)
-    value = _figure(measured)
+    value = one_figure("measured", measured)
     choices = _choices.get(id, ())
     if choices and value not in choices:
         raise ValueError(f"`measured` is {value!r}; the choices were {page.listed(choices)}.")

@@ -7,7 +7,6 @@ where the folder cannot be written, nothing is kept and everything works without
 from __future__ import annotations
 
 import contextlib
-import html
 import json
 import os
 import tempfile
@@ -16,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.learn import page
+from course_lib.show.tables import table
 
 FOLDER = ".progress"
 PARTS = ("exercises", "quizzes", "predictions")
+HEADER = ("Chapter", "Exercises right", "Quiz questions right", "Predictions made")
 
 
 def progress() -> None:
@@ -31,7 +32,8 @@ def progress() -> None:
     if not rows:
         page.show_line("note", "Nothing yet: answer a prediction, a quiz or an exercise first.")
         return
-    page.display_both(_as_html(rows), _as_text(rows))
+    overview = table(rows, HEADER, "What you have done so far")
+    page.display_both(overview._repr_html_(), str(overview))
 
 
 def record(id: str, part: str, **facts: Any) -> None:
@@ -69,9 +71,7 @@ def load(chapter: str) -> dict[str, dict[str, dict[str, Any]]]:
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         return {part: {id: dict(entry) for id, entry in kept[part].items()} for part in PARTS}
-    except FileNotFoundError:
-        return empty
-    except OSError:
+    except OSError:  # none yet, or none that may be read
         return empty
     except (ValueError, KeyError, TypeError, AttributeError):
         _set_aside(file)
@@ -141,22 +141,3 @@ def _row(chapter: str) -> tuple[str, str, str, str]:
 
 def _of(done: int, all_of_them: int) -> str:
     return f"{done} of {max(done, all_of_them)}" if done or all_of_them else ""
-
-
-_HEADER = ("Chapter", "Exercises right", "Quiz questions right", "Predictions made")
-
-
-def _as_html(rows: list[tuple[str, ...]]) -> str:
-    style = 'style="text-align:left;padding:.2em 1em .2em 0"'
-    head = "".join(f'<th scope="col" {style}>{column}</th>' for column in _HEADER)
-    body = "".join(
-        f'<tr><th scope="row" {style}>{row[0]}</th>'
-        + "".join(f"<td {style}>{html.escape(cell)}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _as_text(rows: list[tuple[str, ...]]) -> str:
-    return "\n".join("   ".join(cell or "–" for cell in row) for row in [_HEADER, *rows])

@@ -73,7 +73,7 @@ import numpy as np
 
 from course_lib.learn import page
 from course_lib.learn.exercises import running
-from course_lib.learn.exercises.diagnosis import difference, explain, same, what_it_is
+from course_lib.learn.exercises.diagnosis import difference, explain, is_number, same, what_it_is
 from course_lib.learn.progress import record
 from course_lib.learn.registry import chapters_in, entries, find_by_id
 
@@ -211,12 +211,11 @@ def check(id: str, answer: Any = None) -> None:
     """
     exercise = find(id)
     try:
-        verdict = judge(exercise, answer)
+        with running.notice_when_slow():
+            verdict = judge(exercise, answer)
     except KeyboardInterrupt:
         verdict = Verdict("wrong", running.INTERRUPTED)
-    small = ""
-    if verdict.state == "wrong":
-        small = f'`learn.hint("{id}")` helps'
+    small = f'`learn.hint("{id}")` helps' if verdict.state == "wrong" else ""
     page.show_line(verdict.state, verdict.sentence, small=small)
     if verdict.state != "open":
         record(id, "exercises", right=verdict.state == "right")
@@ -265,6 +264,7 @@ def judge(exercise: Exercise, answer: Any, rng: np.random.Generator | None = Non
     if refusal:
         return refusal
     if not exercise.wants_function:
+        answer = _option(exercise, answer) if exercise.options else answer
         return _compare(exercise, [((), answer, exercise.reference())])
     trials, printed, changed = [], running.Printed(), ""
     for _ in range(FRESH_INPUTS):
@@ -309,17 +309,22 @@ def _refusal(exercise: Exercise, answer: Any) -> Verdict | None:
     if callable(answer):
         name = getattr(answer, "__name__", "a function")
         return Verdict("wrong", f"`{name}` is a function; this exercise asks for what it gives.")
-    if exercise.options and not (isinstance(answer, str) and answer in exercise.options):
+    if exercise.options and _option(exercise, answer) is None:
         words = page.listed((f'"{option}"' for option in exercise.options), "or")
         return Verdict("wrong", f"The answer is {what_it_is(answer)}; it takes {words}.")
     return None
 
 
+def _option(exercise: Exercise, answer: Any) -> str | None:
+    """Return the option that was meant, whatever its capitals, or None."""
+    meant = str(answer).strip().casefold()
+    return next((option for option in exercise.options if option.casefold() == meant), None)
+
+
 def _unanswered(exercise: Exercise, where: str = "") -> Verdict:
-    what = where or "replace the `...`"
     return Verdict(
         "open",
-        f"Not answered yet: {what} and run this cell again. "
+        f"Not answered yet: {where or 'replace the `...`'}. Then run this cell again. "
         f'`learn.hint("{exercise.id}")` gives a first hint; the chapter goes on without it.',
     )
 
@@ -328,7 +333,7 @@ def _compare(exercise: Exercise, trials: list[tuple]) -> Verdict:
     """Return the verdict on what an answer gave, beside what the reference gave."""
     sentence = _judged(exercise, trials)
     if sentence is None:
-        return Verdict("right", " ".join(filter(None, [_praise(exercise, trials)])))
+        return Verdict("right", _praise(exercise, trials))
     for mistake in exercise.mistakes:
         if all(_same(exercise, v, _answer_of(mistake, a)) for a, v, _ in trials):
             return Verdict("wrong", mistake.message, mistake)
@@ -343,11 +348,14 @@ def _judged(exercise: Exercise, trials: list[tuple]) -> str | None:
         return explain(trials, exercise.parameters, exercise.each_entry)
     for arguments, value, reference in trials:
         try:
-            sentence = exercise.judge(value, *running.copies(arguments))
-        except Exception:
+            no_number = is_number(reference) and not is_number(value)
+            sentence = no_number or exercise.judge(value, *running.copies(arguments))
+        except Exception:  # of what a learner may hand over, a judge foresees a part
+            no_number = True
+        if no_number:
             return (
-                f"The answer is {what_it_is(value)}; "
-                f"a right one would be of another kind: {what_it_is(reference)}."
+                f"The answer is {what_it_is(value)}; a right one is of another kind, such as "
+                f"{what_it_is(reference)}."
             )
         if sentence is not None:
             return sentence

@@ -28,7 +28,7 @@ def difference(value: Any, reference: Any, each_entry: bool = False) -> float:
     if isinstance(reference, str):
         return 0.0 if isinstance(value, str) and value.strip() == reference else math.inf
     wanted, got = parts(reference), parts(value)
-    if wanted is None or got is None or list(wanted) != list(got):
+    if wanted is None or got is None or wanted.keys() != got.keys():
         return math.inf
     return max(_distance(got[key], wanted[key], each_entry) for key in wanted)
 
@@ -46,6 +46,12 @@ def parts(value: Any) -> dict[str, NDArray] | None:
         named = {"": value}
     arrays = {name: _as_array(entry) for name, entry in named.items()}
     return None if any(array is None for array in arrays.values()) else arrays  # type: ignore
+
+
+def is_number(value: Any) -> bool:
+    """Say whether a value consists of real numbers, none of them NaN."""
+    arrays = parts(value)
+    return arrays is not None and not any(np.isnan(array).any() for array in arrays.values())
 
 
 def what_it_is(value: Any) -> str:
@@ -66,8 +72,8 @@ def what_it_is(value: Any) -> str:
     return f"an array of shape {array.shape}"
 
 
-def with_inputs(arguments: Sequence[Any], names: Sequence[str]) -> str:
-    """Return " with `x` of shape (3, 4) and `depth` = 5"."""
+def with_inputs(preposition: str, arguments: Sequence[Any], names: Sequence[str]) -> str:
+    """Return " with `x` of shape (3, 4) and `depth` = 5", or "" where there are no arguments."""
     told = []
     for name, argument in zip(names, arguments, strict=False):
         if isinstance(argument, np.ndarray) and argument.ndim:
@@ -76,7 +82,7 @@ def with_inputs(arguments: Sequence[Any], names: Sequence[str]) -> str:
             told.append(f"`{name}` = {page.figure_text(argument)}")
         elif isinstance(argument, list | tuple):
             told.append(f"`{name}` a {type(argument).__name__} of {len(argument)}")
-    return f" with {page.listed(told)}" if told else ""
+    return f" {preposition} {page.listed(told)}" if told else ""
 
 
 def explain(trials: Sequence[tuple], names: Sequence[str], each_entry: bool = False) -> str:
@@ -91,56 +97,56 @@ def explain(trials: Sequence[tuple], names: Sequence[str], each_entry: bool = Fa
     each_entry : bool
         As in `difference`.
     """
+    subject = "Your result" if names else "Your answer"
     for arguments, value, reference in trials:
         wanted, got = parts(reference), parts(value)
         if isinstance(reference, str) or wanted is None:
-            return f"The answer is {what_it_is(value)}, and that is not it."
-        if got is None:
-            return f"The answer is {what_it_is(value)}; it needs to be {what_it_is(reference)}."
-        if list(wanted) != list(got):
+            return f"{subject} is {what_it_is(value)}, and that is not it."
+        if got is None or got.keys() != wanted.keys():
             return (
-                f"The answer is {what_it_is(value)}; it needs to be {what_it_is(reference)}"
-                f"{with_inputs(arguments, names)}."
+                f"{subject} is {what_it_is(value)}; it needs to be {what_it_is(reference)}"
+                f"{with_inputs('for', arguments, names)}."
             )
     wrong = [
-        name for name in parts(trials[0][2]) or ()
+        name
+        for name in parts(trials[0][2]) or ()
         if any(_distance(_part(v, name), _part(r, name), each_entry) > CLOSE for _, v, r in trials)
-    ]  # fmt: skip
-    name = (wrong or [""])[0]
+    ]
+    name = (wrong or list(parts(trials[0][2]) or ()))[0]
+    if name:
+        subject = f"`{name}`" if isinstance(trials[0][2], dict) else name.capitalize()
     pairs = [(_part(value, name), _part(reference, name)) for _, value, reference in trials]
-    subject = f"`{name}`" if name and " " not in name else name.capitalize() or "The answer"
-    others = len(parts(trials[0][2]) or ()) - len(wrong)
-    rest = f" ({others} of {others + len(wrong)} results are right.)" if others and name else ""
-    return _pattern(subject, pairs, [arguments for arguments, _, _ in trials], names) + rest
+    right = len(parts(trials[0][2]) or ()) - len(wrong)
+    rest = f" ({right} of {right + len(wrong)} results are right.)" if right and wrong else ""
+    return f"{subject} {_pattern(pairs, [a for a, _, _ in trials], names)}{rest}"
 
 
-def _pattern(subject: str, pairs: list[Pair], inputs: list[tuple], names: Sequence[str]) -> str:
-    """Return the first pattern that fits every trial."""
-    for look in (_wrong_shape, _not_finite, _flat_patterns, _sizes):
-        sentence = look(pairs, inputs, names)
-        if sentence:
-            return f"{subject} {sentence}"
-    return f"{subject} {_first_difference(pairs)}"
+def _pattern(pairs: list[Pair], inputs: list[tuple], names: Sequence[str]) -> str:
+    """Return what the first pattern says that fits every trial."""
+    return (
+        _wrong_shape(pairs, inputs, names)
+        or _not_finite(pairs, inputs, names)
+        or _known_slip(pairs)
+        or _factor_of_a_size(pairs, inputs, names)
+        or _first_difference(pairs)
+    )
 
 
 def _wrong_shape(pairs: list[Pair], inputs: list[tuple], names: Sequence[str]) -> str:
     for (value, wanted), arguments in zip(pairs, inputs, strict=True):
         if value.shape == wanted.shape:
             continue
-        given = with_inputs(arguments, names)
+        needed = f"it needs shape {wanted.shape}{with_inputs('for', arguments, names)}"
         if value.ndim == 2 and all(_fits(v.T, w) for v, w in pairs):
-            return f"is transposed: it has shape {value.shape} and needs {wanted.shape}{given}."
+            return f"is transposed: it has shape {value.shape}, and {needed}."
         if not value.ndim:
-            return (
-                f"is one number; it needs shape {wanted.shape}{given}. Was a sum or a mean taken "
-                "over everything?"
-            )
+            return f"is one number; {needed}. Was a sum or a mean taken over everything?"
         if not wanted.ndim:
-            return f"has shape {value.shape}; one number is asked for{given}."
+            return f"has shape {value.shape}; one number is asked for."
         if all(v.size == w.size and _fits(v.reshape(w.shape), w) for v, w in pairs):
-            return f"has the right entries in shape {value.shape}; it needs {wanted.shape}{given}."
+            return f"has the right entries, but in shape {value.shape}; {needed}."
         turned = ": is it transposed?" if value.shape == wanted.shape[::-1] else "."
-        return f"has shape {value.shape}; it needs shape {wanted.shape}{given}{turned}"
+        return f"has shape {value.shape}; {needed}{turned}"
     return ""
 
 
@@ -149,20 +155,22 @@ def _not_finite(pairs: list[Pair], inputs: list[tuple], names: Sequence[str]) ->
         bad = np.argwhere(~np.isfinite(value) & np.isfinite(wanted))
         if len(bad):
             place = tuple(int(i) for i in bad[0])
-            what = "NaN" if np.isnan(value[place]) else "infinity"
-            at = f" at {list(place)}" if place else ""
+            what = "NaN" if np.isnan(value[place]) else "infinite"
             return (
-                f"is {what}{at} where the reference has {page.figure_text(wanted[place])}"
-                f"{with_inputs(arguments, names)}: is something divided by 0, or too large?"
+                f"is {what}{_at(place)}, where the reference has "
+                f"{page.figure_text(float(wanted[place]))}{with_inputs('for', arguments, names)}: "
+                "is something divided by 0, or too large?"
             )
     return ""
 
 
-def _flat_patterns(pairs: list[Pair], inputs: list[tuple], names: Sequence[str]) -> str:
-    """Patterns that need no more than the entries."""
+def _known_slip(pairs: list[Pair]) -> str:
+    """Look for what can be seen in the entries alone."""
     if not any(v.any() for v, _ in pairs):
+        if not pairs[0][1].ndim:
+            return "is 0."
         return "is all zeros: is something overwritten where it should be added?"
-    if _constant_answer(pairs):
+    if _is_always_the_same(pairs):
         return "is the same whatever goes in: is a number written down that should be computed?"
     with np.errstate(all="ignore"):
         for transform, sentence in _TRANSFORMS:
@@ -170,29 +178,29 @@ def _flat_patterns(pairs: list[Pair], inputs: list[tuple], names: Sequence[str])
                 return sentence
     ratio = _common([_ratio(v, w) for v, w in pairs])
     if ratio is not None:
-        return _says_ratio(ratio) + "."
+        return _says_ratio(ratio, "" if not pairs[0][1].ndim else " in each entry")
     shift = _common([_shift(v, w) for v, w in pairs])
-    if shift is not None:
+    if shift is not None and len(pairs) * pairs[0][1].size > 1:
         way = "too large" if shift > 0 else "too small"
         return f"is {way} by the same {page.figure_text(abs(shift))} everywhere."
     return ""
 
 
-def _sizes(pairs: list[Pair], inputs: list[tuple], names: Sequence[str]) -> str:
+def _factor_of_a_size(pairs: list[Pair], inputs: list[tuple], names: Sequence[str]) -> str:
     """Look for a factor that is the size of an input: a mean instead of a sum, or a sum instead."""
     ratios = [_ratio(v, w) for v, w in pairs]
     if any(ratio is None for ratio in ratios):
         return ""
     for i, name in enumerate(names):
-        for axis, noun in enumerate(("rows", "columns", "entries along its last axis")):
+        for axis in range(3):
             sizes = [_size(arguments, i, axis) for arguments in inputs]
             if None in sizes:
                 continue
-            what = f"the number of {noun} of `{name}` (here {sizes[0]})"
+            what = f"the size of axis {axis} of `{name}` (here {sizes[0]})"
             if _all_close(ratios, [1 / s for s in sizes]):
-                return f"is too small by a factor that is {what}: a mean where a sum belongs?"
+                return f"is too small by a factor, {what}: a mean where a sum belongs?"
             if _all_close(ratios, sizes):
-                return f"is too large by a factor that is {what}: a sum where a mean belongs?"
+                return f"is too large by a factor, {what}: a sum where a mean belongs?"
             if _all_close(ratios, [s**-0.5 for s in sizes]):
                 return f"is too small by the square root of {what}."
             if _all_close(ratios, [s**0.5 for s in sizes]):
@@ -203,18 +211,21 @@ def _sizes(pairs: list[Pair], inputs: list[tuple], names: Sequence[str]) -> str:
 def _first_difference(pairs: list[Pair]) -> str:
     right = [_fits(v, w) for v, w in pairs]
     value, wanted = pairs[right.index(False) if False in right else 0]
-    some = f"is right on {sum(right)} of {len(right)} inputs; elsewhere it " if any(right) else ""
-    scale = float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0)) or 1.0
-    off = ~np.isclose(value, wanted, rtol=CLOSE, atol=CLOSE * scale * 1e-3, equal_nan=True)
+    of = f"{sum(right)} of {len(right)} inputs"
+    some = f"is right for {of}; for another it " if any(right) else ""
+    off = ~np.isclose(value, wanted, rtol=CLOSE, atol=0, equal_nan=True)
     if not off.any():
         off = value != wanted
     place = tuple(int(i) for i in np.argwhere(off)[0])
     entries = f" ({int(off.sum())} of {off.size} entries differ)" if off.size > 1 else ""
-    at = f" at {list(place)}" if place else ""
     return (
-        f"{some}is {page.figure_text(value[place])}{at} where the reference has "
-        f"{page.figure_text(wanted[place])}{entries}."
+        f"{some}is {page.figure_text(float(value[place]))}{_at(place)}, where the reference has "
+        f"{page.figure_text(float(wanted[place]))}{entries}."
     )
+
+
+def _at(place: tuple[int, ...]) -> str:
+    return f" at {list(place)}" if place else ""
 
 
 _TRANSFORMS: tuple[tuple[Callable[[NDArray], NDArray], str], ...] = (
@@ -230,20 +241,21 @@ _TRANSFORMS: tuple[tuple[Callable[[NDArray], NDArray], str], ...] = (
 )
 
 
-def _says_ratio(ratio: float) -> str:
+def _says_ratio(ratio: float, where: str) -> str:
     if math.isclose(ratio, math.log(10), rel_tol=CLOSE):
-        return "is 2.303 times too large, and 2.303 is ln 10: `log10` where there is `log`?"[:-1]
+        return "is 2.303 times too large, and 2.303 is ln 10: should it be `log10`?"
     size = abs(ratio) if abs(ratio) >= 1 else 1 / abs(ratio)
     way = "large" if abs(ratio) >= 1 else "small"
     sign = ", and has the wrong sign" if ratio < 0 else ""
-    return f"is {page.figure_text(float(f'{size:.4g}'))} times too {way} in each entry{sign}"
+    if size < 1.01:
+        return f"is {ratio:.6g} of what it should be{where}: near, and more than rounding."
+    return f"is {float(f'{size:.3g}'):g} times too {way}{where}{sign}."
 
 
-def _constant_answer(pairs: list[Pair]) -> bool:
+def _is_always_the_same(pairs: list[Pair]) -> bool:
+    """Say whether all answers are one, though the references differ."""
     (first, wanted), *rest = pairs
-    return bool(rest) and all(
-        v.shape == first.shape and _fits(v, first) for v, _ in rest
-    ) and not all(w.shape == wanted.shape and _fits(w, wanted) for _, w in rest)  # fmt: skip
+    return any(not _fits(w, wanted) for _, w in rest) and all(_fits(v, first) for v, _ in rest)
 
 
 def _ratio(value: NDArray, wanted: NDArray) -> float | None:

@@ -15,8 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -46,6 +45,7 @@ class Printed(io.TextIOBase):
 
     def __init__(self) -> None:
         self.shown = self.left_out = 0
+        self.target: TextIO = sys.stdout
 
     def write(self, text: str) -> int:
         """Pass on what there is room for."""
@@ -88,7 +88,7 @@ def run(
     """
     own = copies(arguments)
     try:
-        with _notice_when_slow(), printed.redirected(), warnings.catch_warnings():
+        with printed.redirected(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with np.errstate(all="ignore"):
                 value = function(*own)
@@ -97,9 +97,10 @@ def run(
     except NotImplementedError:
         return Outcome(unanswered=True)
     except BaseException as error:  # SystemExit too: an answer must not end the notebook
+        where = _where(error, function)
         if "ellipsis" in str(error):
-            return Outcome(unanswered=True, complaint=f"there is still a `...`{_where(error)}")
-        return Outcome(complaint=_complaint(error, arguments, names))
+            return Outcome(unanswered=True, complaint=f"there is still a `...`, met{where}")
+        return Outcome(complaint=_complaint(error, where, arguments, names))
     if inspect.iscoroutine(value):
         value.close()
         return Outcome(complaint="Your function is an `async def`; a plain `def` is wanted here.")
@@ -147,7 +148,7 @@ def not_a_function(answer: Any, name: str, names: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def _notice_when_slow() -> Iterator[None]:
+def notice_when_slow() -> Iterator[None]:
     """Tell the reader how to stop a function that runs and runs."""
 
     def notice() -> None:
@@ -166,9 +167,8 @@ def _notice_when_slow() -> Iterator[None]:
         timer.cancel()
 
 
-def _complaint(error: BaseException, arguments: tuple, names: Sequence[str]) -> str:
+def _complaint(error: BaseException, where: str, arguments: tuple, names: Sequence[str]) -> str:
     """Say in one sentence which exception stopped the learner's function, and where."""
-    where = _where(error)
     if isinstance(error, RecursionError):
         return f"Your function calls itself without end{where}: which call should be the last?"
     if isinstance(error, MemoryError):
@@ -177,26 +177,21 @@ def _complaint(error: BaseException, arguments: tuple, names: Sequence[str]) -> 
         return f"Your function ends the program{where}: let it `return` instead."
     text = " ".join(str(error).split())
     text = text if len(text) <= 200 else text[:197] + "..."
-    kind = type(error).__name__
+    kind, called = type(error).__name__, with_inputs("with", arguments, names)
     return (
         f"Your function stops{where} with {kind}{': ' + text if text else ''}"
-        f"{'' if text.endswith('.') else '.'} It was called{with_inputs(arguments, names)}."
+        f"{'' if text.endswith('.') else '.'}{called and f' It was called{called}.'}"
     )
 
 
-def _where(error: BaseException) -> str:
-    """Return " at line 3, `a = x @ W`,": the last line that the learner wrote."""
+def _where(error: BaseException, function: Callable[..., Any]) -> str:
+    """Return " at line 3 (`a = x @ W`)": the last line of the notebook's own that ran."""
+    own = getattr(function, "__globals__", None)
     for frame, number in reversed(list(traceback.walk_tb(error.__traceback__))):
-        if _is_learners(frame):
+        if frame.f_globals is own:
             line = linecache.getline(frame.f_code.co_filename, number).strip()
-            return f" at line {number}" + (f", `{line}`," if line else "")
+            return f" at line {number}" + (f" (`{line}`)" if line else "")
     return ""
-
-
-def _is_learners(frame: FrameType) -> bool:
-    """Say whether a frame is of code in the notebook: neither installed nor of the course."""
-    name = frame.f_globals.get("__name__", "")
-    return name == "__main__" or (name.startswith("tests") or "test_" in name)
 
 
 def _is_stub(function: Callable[..., Any]) -> bool:

@@ -67,16 +67,20 @@ def quiz(id: str) -> None:
     ValueError
         When there is no question of that id.
     """
-    found = find(id)
-    question = Question(found.question, choices=[option.text for option in found.options])
+    ask(find(id)).show()
+
+
+def ask(asked: Quiz) -> Question:
+    """Return the widget of a question, which explains each answer that it gets."""
+    question = Question(asked.question, choices=[option.text for option in asked.options])
 
     def explain(answer: int) -> None:
-        option = found.options[answer]
-        record(id, "quizzes", right=option.right)
+        option = asked.options[answer]
+        record(asked.id, "quizzes", right=option.right)
         question.say("right" if option.right else "wrong", option.explanation)
 
     question.on_answer(explain)
-    question.show()
+    return question
 
 
 def quizzes_of(chapter: str) -> tuple[Quiz, ...]:
