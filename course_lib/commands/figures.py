@@ -97,8 +97,8 @@ def up_to_the_picture(notebook: Notebook, picture: Path, name: str) -> Notebook:
     if len(places) != 1:
         raise PictureError(f"{name}: {len(places)} code cells are tagged `{TAG}`; one has to be.")
     store = new_code_cell(STORE.format(path=str(picture)))
-    before, tagged = cells[: places[0]], cells[places[0]]
-    return new_notebook(cells=[new_code_cell(cell.source) for cell in before] + [store, tagged])
+    copies = [new_code_cell(cell.source) for cell in cells[: places[0] + 1]]
+    return new_notebook(cells=[*copies[:-1], store, copies[-1]])
 
 
 def main(arguments: Sequence[str]) -> int:
