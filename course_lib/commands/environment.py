@@ -142,12 +142,8 @@ def environment_variables(python: Path) -> dict[str, str]:
 
 def stamp_is_fresh(venv: Path, dev: bool) -> bool:
     """Tell whether the environment was finished, for these locks, this Python and this place."""
-    return _is_fresh(_read_stamp(venv), venv, dev) and python_of(venv).exists()
-
-
-def _is_fresh(stamp: dict, venv: Path, dev: bool) -> bool:
-    wanted = _stamp(venv, dev)
-    return bool(stamp) and all(stamp.get(key) == wanted[key] for key in wanted)
+    stamp, now = _read_stamp(venv), _stamp(venv, dev)
+    return all(stamp.get(key) == now[key] for key in now) and python_of(venv).exists()
 
 
 def _stamp(venv: Path, dev: bool) -> dict[str, str]:
@@ -167,7 +163,7 @@ def _read_stamp(venv: Path) -> dict:
 
 def _hash_of(lock: Path) -> str:
     try:
-        text = lock.read_text(encoding="utf-8")  # as text: Windows may end its lines otherwise
+        text = "\n".join(lines_of(lock))  # lines: Windows may end them otherwise
     except OSError:
         raise SetupError(
             f"{lock.name} is not in {lock.parent}: run the command inside the course's folder, "
@@ -373,40 +369,52 @@ def disk_full(venv: Path, usage: Callable = shutil.disk_usage) -> str | None:
 
 
 def _uv() -> str | None:
-    return shutil.which("uv")
+    """Return the reader's own uv: the one inside `.venv` would saw off the branch it sits on."""
+    own = (location().resolve(), Path(sys.prefix).resolve())
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    others = (folder for folder in folders if Path(folder).resolve().parent not in own)
+    return shutil.which("uv", path=os.pathsep.join(others))
 
 
 def _make(venv: Path, dev: bool) -> None:
-    """Make or complete the environment; the stamp comes last."""
-    stamp = _read_stamp(venv)
-    began, pip = time.monotonic(), [str(python_of(venv)), "-m", "pip", "install"]
-    complete = _is_fresh(stamp, venv, dev=False) and python_of(venv).exists()
-    (venv / STAMP).unlink(missing_ok=True)
-    print(_why(venv, stamp, complete), file=sys.stderr)
-    uv = _uv()
+    """Make the environment, or bring a finished one up to date; the stamp comes last."""
+    stamp, now = _read_stamp(venv), _stamp(venv, dev)
+    whole = python_of(venv).exists() and all(
+        stamp.get(key) == now[key] for key in ("python", "folder", "course")
+    )
+    stale = [name for name in LOCKS if name in now and not (whole and stamp.get(name) == now[name])]
+    began = time.monotonic()
+    print(_why(venv, stamp, now, whole), file=sys.stderr)
     try:
-        if not complete:
+        (venv / STAMP).unlink(missing_ok=True)
+        if not whole:
             _remove(venv)
-            if uv:
-                create = [uv, "venv", "--seed", "--python", _base_python(), "--prompt", PROMPT]
-            else:
-                create = [_base_python(), "-m", "venv", "--prompt", PROMPT]
-            _carry_out([*create, str(venv)], "Making the environment", began)
-        wanted = [] if complete else ["-r", LOCKS["learn"]]
-        wanted += ["-r", LOCKS["test"]] if dev else []
-        if uv:
-            pip = [uv, "pip", "install", "--compile-bytecode", "--python", str(python_of(venv))]
-        else:
-            pip += ["--progress-bar", "off", "--no-input", "--disable-pip-version-check"]
-            pip += ["--retries", "2"]
-        _carry_out([*pip, *wanted], "Installing", began, total=_count(wanted))
-        text = json.dumps(_stamp(venv, dev), indent=1)
-        (venv / (STAMP + ".new")).write_text(text + "\n", encoding="utf-8")
-        (venv / (STAMP + ".new")).replace(venv / STAMP)
+            _carry_out(_creation(venv), "Making the environment", began)
+        wanted = [LOCKS[name] for name in stale]
+        _carry_out(_installation(venv, wanted), "Installing", began, total=_count(wanted))
         keep_originals(ROOT)
+        (venv / (STAMP + ".new")).write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+        (venv / (STAMP + ".new")).replace(venv / STAMP)
     except OSError as error:
         raise SetupError(explain(str(error), error.errno)) from None
     print(f"Ready after {time.monotonic() - began:.0f} s.", file=sys.stderr)
+
+
+def _creation(venv: Path) -> list[str]:
+    """Return the command that makes an empty environment."""
+    if uv := _uv():
+        return [uv, "venv", "--seed", "--python", _base_python(), "--prompt", PROMPT, str(venv)]
+    return [_base_python(), "-m", "venv", "--prompt", PROMPT, str(venv)]
+
+
+def _installation(venv: Path, locks: Sequence[str]) -> list[str]:
+    """Return the command that installs what the locks list."""
+    if uv := _uv():
+        argv = [uv, "pip", "install", "--compile-bytecode", "--python", str(python_of(venv))]
+    else:
+        argv = [str(python_of(venv)), "-m", "pip", "install", "--progress-bar", "off"]
+        argv += ["--no-input", "--disable-pip-version-check", "--retries", "2"]
+    return argv + [word for lock in locks for word in ("-r", lock)]
 
 
 def keep_originals(root: Path) -> None:
@@ -416,19 +424,21 @@ def keep_originals(root: Path) -> None:
     reset.keep_originals(root)
 
 
-def _why(venv: Path, stamp: dict, complete: bool) -> str:
-    if complete:
+def _why(venv: Path, stamp: dict, now: dict, whole: bool) -> str:
+    if whole and stamp.get("learn") == now["learn"]:
         return "Adding what the tests need."
+    if whole:
+        return "The list of packages has changed: bringing the environment up to date."
     if not venv.exists():
-        return f"Setting up the course in {venv}: once, a minute or two."
+        return f"Setting up the course in {venv}: once, about two minutes."
     if not stamp:
         return "The last set-up did not finish: starting it afresh."
-    now = _stamp(venv, dev=False)
     if stamp.get("python") != now["python"]:
-        return f"Python was {stamp.get('python')} and is {now['python']}: making .venv anew."
+        was, is_now = stamp.get("python"), now["python"]
+        return f"The environment was made with Python {was}, this is {is_now}: making it anew."
     if stamp.get("folder") != now["folder"] or stamp.get("course") != now["course"]:
-        return "The course's folder has moved: making .venv anew."
-    return "The list of packages has changed: making .venv anew."
+        return "The course's folder has moved: making the environment anew."
+    return "The environment has lost its Python: making it anew."
 
 
 def _base_python() -> str:
@@ -453,8 +463,7 @@ def _remove(venv: Path) -> None:
 
 
 def _count(wanted: list[str]) -> int:
-    lines = (line for name in wanted if name != "-r" for line in lines_of(ROOT / name))
-    return sum(";" not in line for line in lines)
+    return sum(";" not in line for name in wanted for line in lines_of(ROOT / name))
 
 
 def lines_of(lock: Path) -> list[str]:

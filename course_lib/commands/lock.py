@@ -19,12 +19,13 @@ import tempfile
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from packaging.markers import Marker
-from packaging.requirements import InvalidRequirement, Requirement
-
-from course_lib import data
 from course_lib.commands import environment
+
+if TYPE_CHECKING:
+    from packaging.markers import Marker
+    from packaging.requirements import Requirement
 
 ROOT = environment.ROOT
 COURSE = "-e ."
@@ -71,6 +72,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, need no network")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions")
     chosen = parser.parse_args(arguments)
+    from course_lib import data
+
     if chosen.check:
         wrong = [*problems(ROOT), *data.problems(), *data.unlisted()]
         print("\n".join(wrong) or "Both locks and all checksums are fresh.")
@@ -136,26 +139,19 @@ def problems(root: Path) -> list[str]:
 
 def pins(lines: Sequence[str]) -> list[Requirement]:
     """Return the lines `name==version ; marker` of a lock."""
-    found = []
-    for line in lines:
-        try:
-            if line and not line.startswith(("#", "-")):
-                found.append(Requirement(line))
-        except InvalidRequirement:
-            found.append(Requirement("unreadable-line"))
-    return found
+    return [_requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
 
 
 def wanted_by_learners(root: Path) -> list[Requirement]:
     """Return what the course itself needs, TensorFlow included."""
     learn = tables(root)["learn"]
     lines = learn["dependencies"] + learn["optional-dependencies"]["tensorflow"]
-    return [Requirement(line) for line in lines]
+    return [_requirement(line) for line in lines]
 
 
 def wanted_by_tests(root: Path) -> list[Requirement]:
     """Return what only work on the course needs."""
-    return [Requirement(line) for line in tables(root)["test"]["dev"]]
+    return [_requirement(line) for line in tables(root)["test"]["dev"]]
 
 
 def unmet(wanted: Sequence[Requirement], locked: Sequence[Requirement], path: str) -> list[str]:
@@ -246,6 +242,15 @@ def _compile(source: list[str], old: list[str], bounds: list[str], root: Path) -
         if done.returncode:
             raise environment.SetupError(environment.explain(done.stdout + done.stderr))
         return environment.lines_of(output)
+
+
+def _requirement(line: str) -> Requirement:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(line)
+    except InvalidRequirement:
+        raise environment.SetupError(f"`{line}` is no requirement that Python can read.") from None
 
 
 def _applies(marker: Marker | None, target: dict[str, str]) -> bool:

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from course_lib import data
 from course_lib.commands import chapters
 
 VARIABLE = "COURSE_RECOMPUTE"
@@ -40,6 +39,8 @@ def main(arguments: Sequence[str]) -> int:
 def recompute(path: Path) -> int:
     """Execute one chapter so that it records anew, report what changed, return 0 or 1."""
     from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+    from course_lib import data
 
     before, began = _times(), time.perf_counter()
     try:
@@ -80,6 +81,8 @@ def _recording() -> Iterator[None]:
 
 
 def _times() -> dict[str, int]:
+    from course_lib import data
+
     files = (data.folder() / "results").glob("*.json")
     return {file.name: file.stat().st_mtime_ns for file in files}
 
