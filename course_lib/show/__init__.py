@@ -1,8 +1,21 @@
 """Pictures in the house style, explorers and tables."""
 
 from course_lib.show.explore import Explorer, choice, explore, integers, log_slider, slider, toggle
-from course_lib.show.pictures import end_labels, figure, gradient_axes, gradient_picture
-from course_lib.show.style import COLORS, DASHES, MARKERS, house_style, use_house_style
+from course_lib.show.gradients import (
+    GradientPicture,
+    gradient_axes,
+    gradient_picture,
+    underflow_line,
+)
+from course_lib.show.pictures import figure, heat_map, label_ends
+from course_lib.show.style import (
+    COLORS,
+    DASHES,
+    MARKERS,
+    house_style,
+    line_style,
+    use_house_style,
+)
 from course_lib.show.tables import note, table
 
 __all__ = [
@@ -10,18 +23,22 @@ __all__ = [
     "DASHES",
     "MARKERS",
     "Explorer",
+    "GradientPicture",
     "choice",
-    "end_labels",
     "explore",
     "figure",
     "gradient_axes",
     "gradient_picture",
+    "heat_map",
     "house_style",
     "integers",
+    "label_ends",
+    "line_style",
     "log_slider",
     "note",
     "slider",
     "table",
     "toggle",
+    "underflow_line",
     "use_house_style",
 ]

@@ -134,8 +134,16 @@ class Explorer:
         return None if self._canvas is None else np.array(self._pixels())
 
     @property
-    def canvas(self) -> Canvas | None:
-        """What draws the picture; it counts its full draws and its blits."""
+    def canvas(self) -> Canvas:
+        """What draws the picture; it counts its full draws and its blits.
+
+        Raises
+        ------
+        RuntimeError
+            If no picture could be drawn yet.
+        """
+        if self._canvas is None:
+            raise RuntimeError(self.error)
         return self._canvas
 
     def set(self, **values: Any) -> Explorer:
@@ -203,9 +211,8 @@ class Explorer:
             self._update(arrays)  # once more, so that it shows which artists it moves
 
     def _pixels(self, ratio: float = 1.0) -> Pixels:
-        assert self._canvas is not None
         with house_style():
-            return self._canvas.pixels(ratio)
+            return self.canvas.pixels(ratio)
 
     def _send(self, picture: bytes, file_format: str, ratio: float) -> None:
         view = self._view
@@ -399,10 +406,9 @@ def _checked_presets(
     presets: Mapping[str, Mapping[str, Any]] | None, controls: Mapping[str, Control]
 ) -> dict[str, dict[str, Any]]:
     takes = "a dictionary from the name on the button to the values it sets"
-    presets = checks.instance("presets", {} if presets is None else presets, Mapping, takes)
     checked: dict[str, dict[str, Any]] = {}
-    for button, values in presets.items():
-        checks.instance(f"presets[{button!r}]", values, Mapping, "a dictionary of values by name")
+    for button, values in checks.instance("presets", presets or {}, dict, takes).items():
+        checks.instance(f"presets[{button!r}]", values, dict, "a dictionary of values by name")
         checked[str(button)] = {}
         for name, value in values.items():
             checks.one_of(f"presets[{button!r}]", name, controls)
@@ -419,8 +425,8 @@ def _checked_size(figsize: tuple[float, float] | None) -> tuple[float, float]:
 
 
 def _check_arrays(arrays: object) -> None:
-    checks.instance("compute(...)", arrays, dict, "a dictionary of arrays by name")
-    for name, value in arrays.items():
+    takes = "a dictionary of arrays by name"
+    for name, value in checks.instance("compute(...)", arrays, dict, takes).items():
         _check_finite(str(name), value)
 
 

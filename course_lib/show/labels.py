@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.backend_bases import RendererBase
-from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from matplotlib.transforms import Bbox, IdentityTransform
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from course_lib.show.style import COLORS
@@ -32,12 +32,21 @@ class EndLabels(Artist):
 
     def __init__(self, lines: Sequence[Line2D], names: Sequence[str]) -> None:
         super().__init__()
-        self.lines = list(lines)
-        self.texts = [
-            Text(0, 0, name, fontsize=SIZE, color=COLORS["ink"], va="center") for name in names
-        ]
+        self.lines: list[Line2D] = []
+        self.texts: list[Text] = []
+        for line, name in zip(lines, names, strict=True):
+            self.add(line, name)
         self.set_zorder(4)
         self.set_clip_on(False)  # they stand outside the axes, and the layout leaves them room
+
+    def add(self, line: Line2D, name: str) -> None:
+        """Take in one more line."""
+        text = Text(0, 0, name, fontsize=SIZE, color=COLORS["ink"], va="center")
+        if self.figure is not None:
+            text.set_figure(self.figure)
+        self.lines.append(line)
+        self.texts.append(text)
+        self.stale = True
 
     def set_names(self, names: Sequence[str]) -> None:
         """Write other names, one a line."""
@@ -45,12 +54,11 @@ class EndLabels(Artist):
             text.set_text(name)
         self.stale = True
 
-    def set_figure(self, fig: Figure | SubFigure) -> None:
+    def set_figure(self, fig: Any) -> None:
         """Take the texts along when the axes take the artist in."""
         super().set_figure(fig)
         for text in self.texts:
             text.set_figure(fig)
-            text.set_transform(IdentityTransform())
 
     def draw(self, renderer: RendererBase) -> None:
         """Place the names and draw them."""
@@ -80,8 +88,9 @@ class EndLabels(Artist):
                 ends.append(end)
         if not placed:
             return []
-        pixels = renderer.points_to_pixels(1.0)
+        pixels = float(renderer.points_to_pixels(1.0))  # type: ignore[arg-type]
         x, y = np.array(ends).T
+        assert self.axes is not None  # an artist is drawn by its axes
         box = self.axes.bbox
         y = spread(np.clip(y, box.ymin, box.ymax), GAP * pixels, box.ymin, box.ymax)
         for text, left, height in zip(placed, x, y, strict=True):

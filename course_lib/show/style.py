@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.patheffects import Normal, Stroke
 
 from course_lib import checks
@@ -65,18 +67,19 @@ DASHES: dict[str, str | tuple[int, tuple[float, ...]]] = {
     "limit": (0, (5, 4)),
 }
 
+# What has no colour of its own takes these, in this order.
+OTHERS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
+
 # Pixels per inch on the page at a device pixel ratio of 1: 7 x 3.5 in are 700 x 350 CSS pixels.
 PIXELS_PER_INCH = 100
 
-STYLE: dict[str, object] = {
+STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": COLORS["ink"],
     "axes.facecolor": COLORS["paper"],
     "axes.labelcolor": COLORS["ink"],
     "axes.labelsize": 10.5,
-    "axes.prop_cycle": mpl.cycler(
-        color=["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222"]
-    ),
+    "axes.prop_cycle": cycler(color=OTHERS),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlecolor": COLORS["ink"],

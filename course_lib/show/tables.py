@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -112,7 +113,7 @@ def table(
     """
     if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
         raise TypeError(f"`rows` is {checks.shown(rows)}; it takes a list of rows.")
-    listed = list(rows)
+    listed: list[Any] = list(rows)
     if not listed:
         raise ValueError("`rows` is empty; a table takes at least one row.")
     if all(isinstance(row, dict) for row in listed):
