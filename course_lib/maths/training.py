@@ -102,6 +102,7 @@ def train_stack(
     momentum: float = 0.9,
     steps: int = 400,
     batch_size: int = 64,
+    weight_limit: float | None = None,
 ) -> StackRun:
     r"""Train a deep stack with a softmax on top by SGD with momentum.
 
@@ -121,6 +122,8 @@ def train_stack(
     learning_rate, momentum : float
     rng : numpy.random.Generator
         Draws the batches.
+    weight_limit : float, optional
+        After each step every weight, but no bias, is moved into [−limit, limit] [Arjovsky17].
 
     Raises
     ------
@@ -136,6 +139,8 @@ def train_stack(
     generator("rng", rng)
     positive_int("steps", steps)
     positive_int("batch_size", batch_size)
+    if weight_limit is not None:
+        positive_number("weight_limit", weight_limit)
     biases = [np.zeros(W.shape[1]) for W in weights]
     start = [W.copy() for W in weights]
     parameters = weights + biases
@@ -155,6 +160,9 @@ def train_stack(
                 velocity *= momentum
                 velocity -= learning_rate * gradient
                 p += velocity
+            if weight_limit is not None:
+                for W in weights:
+                    np.clip(W, -weight_limit, weight_limit, out=W)
     return StackRun(losses, weights, biases, start, activation)
 
 

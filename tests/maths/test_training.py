@@ -151,3 +151,26 @@ def test_bad_input_is_refused_in_one_sentence(change, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence) as caught:
         train_stack(**arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_weight_limit_clips_after_each_step_and_leaves_biases_alone():
+    x, labels, weights = small_problem()
+    arguments = {"learning_rate": 0.5, "steps": 1, "momentum": 0.0, "batch_size": 16}
+    free = train_stack(x, labels, weights, "tanh", rng=np.random.default_rng(2), **arguments)
+    limited = train_stack(
+        x, labels, weights, "tanh", rng=np.random.default_rng(2), weight_limit=0.2, **arguments
+    )
+    assert max(np.abs(W).max() for W in free.weights) > 0.2
+    for W, W_limited in zip(free.weights, limited.weights, strict=True):
+        np.testing.assert_array_equal(W_limited, np.clip(W, -0.2, 0.2))
+    for b, b_limited in zip(free.biases, limited.biases, strict=True):
+        np.testing.assert_array_equal(b_limited, b)
+
+
+def test_weight_limit_must_be_above_0():
+    x, labels, weights = small_problem()
+    with pytest.raises(ValueError, match="`weight_limit` is 0; it takes a finite number above 0"):
+        train_stack(
+            x, labels, weights, "tanh",
+            learning_rate=0.1, rng=np.random.default_rng(2), weight_limit=0,
+        )  # fmt: skip
