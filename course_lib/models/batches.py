@@ -1,0 +1,156 @@
+"""One batch for a Keras model: checked, with one sentence for what does not fit, and as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from course_lib.checks import shown
+
+__all__ = ["Batch", "check_batch"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch as tensors: each one tensor, or a list or dict of them.
+
+    `whole_numbers` says of each part of `x` whether it came as whole numbers (token numbers, but
+    also pixels), even where the model takes floats.
+    """
+
+    x: Any
+    y: Any
+    sample_weight: Any
+    whole_numbers: tuple[bool, ...]
+
+    @property
+    def x_shapes(self) -> Any:
+        """Shape of `x`, or the list of shapes of its parts."""
+        return _shapes(self.x)
+
+    @property
+    def y_shapes(self) -> Any:
+        """Shape of `y`, or the list of shapes of its parts."""
+        return _shapes(self.y)
+
+
+def check_batch(model: keras.Model, x: Any, y: Any, sample_weight: Any = None) -> Batch:
+    """Return x, y and sample weights as tensors, in the types that `model` takes.
+
+    Raises
+    ------
+    TypeError
+        For a data set in place of one batch, and for what is not numbers.
+    ValueError
+        For NaN, shapes that the model does not take, and parts of different length.
+    """
+    x = _tensors("x", x)
+    y = None if y is None else _tensors("y", y)
+    weight = None if sample_weight is None else _tensors("sample_weight", sample_weight)
+    sizes = {
+        name: int(part.shape[0])
+        for name, value in (("x", x), ("y", y), ("sample_weight", weight))
+        if value is not None
+        for part in keras.tree.flatten(value)
+    }
+    for name, size in sizes.items():
+        if size != sizes["x"]:
+            raise ValueError(
+                f"`{name}` has {size} samples and `x` has {sizes['x']}; they take the same batch."
+            )
+    whole_numbers = tuple(not part.dtype.is_floating for part in keras.tree.flatten(x))
+    return Batch(_as_the_model_takes(model, x), y, weight, whole_numbers)
+
+
+def _tensors(name: str, value: Any) -> Any:
+    """Turn arrays, lists of numbers and structures of arrays into tensors."""
+    if isinstance(value, Mapping):
+        return {key: _tensor(f"{name}[{key!r}]", part) for key, part in value.items()}
+    if isinstance(value, list | tuple) and any(hasattr(part, "shape") for part in value):
+        return [_tensor(f"{name}[{i}]", part) for i, part in enumerate(value)]
+    return _tensor(name, value)
+
+
+def _tensor(name: str, value: Any) -> tf.Tensor:
+    takes = "an array of one batch, first dimension batch"
+    if isinstance(value, tf.data.Dataset | keras.utils.PyDataset) or hasattr(value, "__next__"):
+        raise TypeError(
+            f"`{name}` is {shown(value)}; it takes one batch of it, such as `next(iter(data))`."
+        )
+    if value is None or isinstance(value, keras.KerasTensor):
+        raise TypeError(f"`{name}` is {shown(value)}; it takes {takes}.")
+    try:
+        array = np.asarray(value)
+    except Exception:
+        raise TypeError(f"`{name}` is {shown(value)}; it takes {takes}.") from None
+    is_text = array.dtype.kind in "US" or (
+        array.dtype.kind == "O" and isinstance(value, tf.Tensor) and value.dtype == tf.string
+    )
+    # bfloat16 is of kind "V": a type that NumPy itself does not know
+    if not is_text and array.dtype.kind not in "biufV":
+        raise TypeError(f"`{name}` is {shown(value)}; it takes {takes}.")
+    if array.ndim == 0 or array.size == 0:
+        raise ValueError(f"`{name}` has shape {array.shape}; it takes {takes}.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int(np.count_nonzero(~np.isfinite(array)))
+        raise ValueError(
+            f"`{name}` holds NaN or infinity ({bad} of {array.size} entries); "
+            "it takes finite numbers."
+        )
+    return value if isinstance(value, tf.Tensor) else tf.convert_to_tensor(array)
+
+
+def _as_the_model_takes(model: keras.Model, x: Any) -> Any:
+    """Cast `x` as ``model.fit`` would, before the tape looks, so that its gradient is by `x`."""
+    parts = keras.tree.flatten(x)
+    inputs = getattr(model, "inputs", None) or []
+    if not inputs:
+        kinds = [model.variable_dtype if part.dtype.is_floating else None for part in parts]
+        return _cast(x, kinds)
+    if len(parts) != len(inputs):
+        raise ValueError(
+            f"`x` has {len(parts)} part(s), the model has {len(inputs)} inputs; "
+            "it takes one array for each."
+        )
+    ordered = inputs
+    if isinstance(x, dict):  # flattened by sorted keys; match by name where the names agree
+        by_name = {tensor.name: tensor for tensor in inputs}
+        if set(by_name) == set(x):
+            ordered = [by_name[key] for key in sorted(x)]
+    for part, tensor in zip(parts, ordered, strict=True):
+        if not _fits(tuple(part.shape), tuple(tensor.shape)):
+            takes = ", ".join("batch" if n is None else str(n) for n in tensor.shape)
+            raise ValueError(f"`x` has shape {tuple(part.shape)}; the model takes ({takes}).")
+    return _cast(x, [tensor.dtype for tensor in ordered])
+
+
+def _cast(x: Any, dtypes: list[str | None]) -> Any:
+    parts = keras.tree.flatten(x)
+    cast = [
+        part if dtype in (None, "string") or part.dtype == dtype else tf.cast(part, dtype)
+        for part, dtype in zip(parts, dtypes, strict=True)
+    ]
+    return keras.tree.pack_sequence_as(x, cast)
+
+
+def _fits(shape: tuple[int, ...], takes: tuple[int | None, ...]) -> bool:
+    """Whether Keras takes this shape; it adds or drops a last dimension of 1 by itself."""
+    if len(shape) == len(takes) - 1 and takes[-1] == 1:
+        takes = takes[:-1]
+    if len(shape) == len(takes) + 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    return len(shape) == len(takes) and all(
+        size is None or size == given for given, size in zip(shape, takes, strict=True)
+    )
+
+
+def _shapes(value: Any) -> Any:
+    if value is None:
+        return None
+    shapes = [tuple(part.shape) for part in keras.tree.flatten(value)]
+    return shapes[0] if len(shapes) == 1 else shapes

@@ -1,0 +1,415 @@
+"""Run a Keras model once, keep what every layer puts out, and leave the model as it was.
+
+Each layer's own ``call`` is replaced for the duration by one that notes the output
+(``vars(layer)["call"]``, taken out again afterwards, also after an error). So every kind of model
+can be read: functional and Sequential, shared layers, nested models, subclassed ones.
+
+Two tapes run. The first is for the gradients of the loss. The second answers "which record was
+this tensor made from": it is stopped inside layers, so it sees only what a model does *between*
+them (``x + f(x)``, a slice, a cast).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["Record", "Recording", "unchanged"]
+
+_ABSENT = object()
+
+# What they hold is called in a loop over time, where an output is no place in the network.
+_LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
+
+
+@dataclass(eq=False)
+class Record:
+    """One use of one layer: what it put out, and where that came from.
+
+    Attributes
+    ----------
+    name : str
+        The layer's name, after the names of the models and layers that hold it.
+    layer : keras.Layer or None
+        None for an input of the model.
+    tensors : list of tf.Tensor
+        The output: one tensor as a rule, several for a layer that returns states.
+    weights : list of keras.Variable
+        The layer's own trainable weights, without those of layers recorded inside it.
+    has_weights : bool
+        Whether the layer has weights of its own, trainable or not.
+    parents : list of int
+        The records that a gradient goes to next from here, through no other record.
+    """
+
+    name: str
+    layer: keras.Layer | None
+    tensors: list[tf.Tensor]
+    weights: list[keras.Variable] = field(default_factory=list)
+    has_weights: bool = False
+    parents: list[int] = field(default_factory=list)
+    sources: list[tf.Tensor] = field(default_factory=list)
+
+    @property
+    def entries(self) -> int:
+        """Numbers in the output, batch included."""
+        return sum(int(np.prod(tensor.shape)) for tensor in self.tensors)
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether there is a gradient by this record: none by a token's number."""
+        return self.tensors[0].dtype.is_floating
+
+    @property
+    def dtype(self) -> str:
+        """Type of the output, such as ``"float32"``."""
+        return self.tensors[0].dtype.name
+
+
+class Recording:
+    """The records of one forward run of `model`, from its input to its output.
+
+    Attributes
+    ----------
+    records : list of Record
+        In the order in which the layers finished; the inputs come first.
+    outputs
+        What the model returned.
+    exits : set of int
+        The records from which the loss is computed.
+    complete : bool
+        Whether `parents` and `exits` are sure to hold every way to the loss.
+    tape : tf.GradientTape
+        Persistent; it watched every record and every trainable weight.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self.records: list[Record] = []
+        self.outputs: Any = None
+        self.exits: set[int] = set()
+        self.complete = True
+        self.tape = tf.GradientTape(persistent=True)
+        self._links = tf.GradientTape(persistent=True, watch_accessed_variables=False)
+        self._owner: dict[int, int] = {}  # id of a tensor -> the record that holds it
+        self._made: dict[int, tuple[tf.Tensor, list[tf.Tensor]]] = {}  # id -> it, its sources
+        self._origins: dict[int, list[int]] = {}  # id of a tensor -> the records it is made from
+        self._paths, self._inner = _layers_by_path(model)
+
+    def run(self, x: Any, training: bool, objective: Any) -> tf.Tensor:
+        """Run the model on `x` and return ``objective(outputs)``, a scalar on the tape.
+
+        Parameters
+        ----------
+        x : tensor, or list or dict of tensors
+        training : bool
+        objective : callable
+            From the model's outputs to the loss.
+        """
+        with self.tape, self._links:
+            self._keep_inputs(x)
+            with self._calls_replaced():
+                self.outputs = self.model(x, **self._training(training))
+            with self._links.stop_recording():
+                loss = objective(self.outputs)
+        self._find_links()
+        self._number_repeated_names()
+        return loss
+
+    def _training(self, training: bool) -> dict[str, bool]:
+        """Pass `training` on to a model whose ``call`` takes it, as Keras's own steps do."""
+        return {"training": training} if "training" in self.model.call_signature_parameters else {}
+
+    def _keep_inputs(self, x: Any) -> None:
+        paths = keras.tree.flatten_with_path(x)
+        for path, tensor in paths:
+            name = "input" if len(paths) == 1 else f"input {'/'.join(map(str, path))}"
+            self._keep(Record(name, None, [tensor]))
+
+    def _keep(self, record: Record) -> None:
+        for tensor in record.tensors:
+            self._owner[id(tensor)] = len(self.records)
+            if tensor.dtype.is_floating:
+                self.tape.watch(tensor)
+                self._links.watch(tensor)
+        self.records.append(record)
+
+    @contextmanager
+    def _calls_replaced(self) -> Iterator[None]:
+        """Let each layer's ``call`` note its output while the block runs."""
+        replaced: list[tuple[Any, str, Any]] = []
+
+        def replace(owner: Any, name: str, value: Any) -> None:
+            replaced.append((owner, name, vars(owner).get(name, _ABSENT)))
+            vars(owner)[name] = value
+
+        try:
+            for layer in self._paths:
+                method = "quantized_call" if layer.quantization_mode else "call"
+                replace(layer, method, self._noting(layer, getattr(layer, method)))
+                # Recomputing a layer in the backward pass saves memory and changes no number,
+                # but hides its output from the tape.
+                if getattr(layer, "_remat_mode", None):
+                    replace(layer, "_remat_mode", None)
+            for operation in _operations(self._paths):
+                replace(operation, "call", self._tracing(operation.call))
+            yield
+        finally:
+            for owner, name, value in reversed(replaced):
+                if value is _ABSENT:
+                    vars(owner).pop(name, None)
+                else:
+                    vars(owner)[name] = value
+
+    def _noting(self, layer: keras.Layer, call: Any) -> Any:
+        """Return `call`, with its output kept as a record."""
+        is_leaf = not self._inner[layer]
+
+        @functools.wraps(call)
+        def noting(*args: Any, **kwargs: Any) -> Any:
+            if not tf.executing_eagerly():  # inside tf.function, tf.map_fn …: no tape sees it
+                return call(*args, **kwargs)
+            first = len(self.records)
+            inputs = _floating(args) + _floating(kwargs)
+            if is_leaf:
+                with self._links.stop_recording():
+                    outputs = call(*args, **kwargs)
+            else:
+                outputs = call(*args, **kwargs)
+            return self._keep_outputs(layer, inputs, outputs, first)
+
+        return noting
+
+    def _tracing(self, call: Any) -> Any:
+        """Return the `call` of a plain operation, such as an addition, with its inputs noted."""
+
+        @functools.wraps(call)
+        def tracing(*args: Any, **kwargs: Any) -> Any:
+            outputs = call(*args, **kwargs)
+            if tf.executing_eagerly():
+                sources = _floating(args) + _floating(kwargs)
+                for tensor in _floating(outputs):
+                    self._made.setdefault(id(tensor), (tensor, sources))
+            return outputs
+
+        return tracing
+
+    def _keep_outputs(
+        self, layer: keras.Layer, inputs: list[tf.Tensor], outputs: Any, first: int
+    ) -> Any:
+        """Make a record of `outputs` and return them, perhaps as new tensors.
+
+        A tensor that some other record holds, or that went in as it came out (dropout at
+        inference), is copied: only a tensor of its own has a gradient of its own. A layer
+        whose output is that of the last layer inside it needs no second record; if it has
+        weights of its own, the record takes its name and its weights.
+        """
+        is_leaf = not self._inner[layer]
+        tensors: list[tf.Tensor] = []
+        inside: list[Record] = []
+        sources = list(inputs) if is_leaf else []
+        weights = _own_weights(layer, self._inner[layer])
+        trainable = [weight for weight in weights if weight.trainable]
+
+        def own(tensor: Any) -> Any:
+            if not _is_floating(tensor):
+                return tensor
+            holder = self._owner.get(id(tensor))
+            if any(tensor is kept for kept in tensors):
+                return tensor
+            if holder is not None and holder >= first:  # the last layer inside made this record
+                inside.append(self.records[holder])
+                return tensor
+            if not is_leaf:
+                sources.append(tensor)
+            if not is_leaf or holder is not None or any(tensor is given for given in inputs):
+                with self._links.stop_recording():
+                    tensor = _copy(tensor)
+            tensors.append(tensor)
+            return tensor
+
+        outputs = keras.tree.map_structure(own, outputs)
+        if tensors:
+            name = self._paths[layer]
+            self._keep(Record(name, layer, tensors, trainable, bool(weights), sources=sources))
+        elif inside and weights:  # a dense layer whose activation is a layer: one record for both
+            record = inside[-1]
+            record.name, record.layer, record.has_weights = self._paths[layer], layer, True
+            record.weights = trainable + record.weights
+        return outputs
+
+    def _find_links(self) -> None:
+        """Find each record's `parents`, and the `exits`."""
+        for index, record in enumerate(self.records):
+            record.parents = sorted(
+                {parent for source in record.sources for parent in self._origin(source, index)}
+            )
+        end = len(self.records)
+        for output in keras.tree.flatten(self.outputs):
+            if _is_floating(output):
+                self.exits.update(self._origin(output, end))
+        regularizers = sum(
+            weight.regularizer is not None for weight in self.model.trainable_weights
+        )
+        added = self.model.losses
+        for extra in added[: len(added) - regularizers]:  # activity regularizers, `add_loss`
+            origins = self._origin(extra, end) if _is_floating(extra) else []
+            self.exits.update(origins)
+            self.complete = self.complete and bool(origins)
+        custom = type(self.model).compute_loss is not keras.Model.compute_loss
+        self.complete = self.complete and not custom
+
+    def _origin(self, tensor: tf.Tensor, before: int) -> list[int]:
+        """Return the records that a gradient at `tensor` reaches first."""
+        if id(tensor) not in self._origins:
+            self._origins[id(tensor)] = self._find_origin(tensor, before)
+        return self._origins[id(tensor)]
+
+    def _find_origin(self, tensor: tf.Tensor, before: int) -> list[int]:
+        holder = self._owner.get(id(tensor))
+        if holder is not None:
+            return [holder] if tensor.dtype.is_floating else []
+        if id(tensor) in self._made:
+            sources = self._made[id(tensor)][1]
+            return sorted({i for source in sources for i in self._origin(source, before)})
+        earlier = [
+            (index, kept)
+            for index, record in enumerate(self.records[:before])
+            for kept in record.tensors
+            if kept.dtype.is_floating
+        ]
+        gradients = self._links.gradient(tensor, [kept for _, kept in earlier])
+        return [
+            index
+            for (index, _), gradient in zip(earlier, gradients, strict=True)
+            if gradient is not None
+        ]
+
+    def _number_repeated_names(self) -> None:
+        uses = Counter(record.name for record in self.records)
+        seen: Counter[str] = Counter()
+        for record in self.records:
+            if uses[record.name] > 1:
+                seen[record.name] += 1
+                record.name += f" (use {seen[record.name]})"
+
+
+@contextmanager
+def unchanged(model: keras.Model) -> Iterator[None]:
+    """Give `model` back bit for bit: weights, moving averages, seeds, states and metrics.
+
+    Nothing is copied beforehand: TensorFlow writes to a new place while an old value is held.
+    """
+    before = {id(variable): (variable, _value(variable)) for variable in _variables(model)}
+    try:
+        yield
+    finally:
+        for variable, value in before.values():
+            if not _same_bits(value, _value(variable)):
+                variable.assign(value)
+        for metric in model.metrics:  # made by the first computation of a loss
+            if any(id(variable) not in before for variable in metric.variables):
+                metric.reset_state()
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    return [
+        *model.variables,
+        *(variable for metric in model.metrics for variable in metric.variables),
+    ]
+
+
+def _value(variable: keras.Variable) -> tf.Tensor:
+    resource = variable.value  # the short way to its value, past several layers of conversion
+    return tf.raw_ops.ReadVariableOp(resource=resource.handle, dtype=resource.dtype)
+
+
+def _same_bits(a: tf.Tensor, b: tf.Tensor) -> bool:
+    """Compare bits, not values: NaN equals itself, 0 differs from −0."""
+    left, right = np.asarray(a), np.asarray(b)
+    if left.__array_interface__["data"] == right.__array_interface__["data"]:
+        return True  # the very same memory
+    return left.tobytes() == right.tobytes()
+
+
+def _layers_by_path(
+    model: keras.Model,
+) -> tuple[dict[keras.Layer, str], dict[keras.Layer, list[keras.Layer]]]:
+    """Return each layer's name with the names of its holders, and the layers inside each."""
+    paths = {model: model.name}
+    inner: dict[keras.Layer, list[keras.Layer]] = {}
+
+    def visit(layer: keras.Layer, prefix: str) -> None:
+        inner[layer] = _layers_inside(layer)
+        for child in inner[layer]:
+            if child not in paths:
+                paths[child] = prefix + child.name
+                visit(child, f"{prefix}{child.name}/")
+
+    visit(model, "")
+    return paths, inner
+
+
+def _layers_inside(layer: keras.Layer) -> list[keras.Layer]:
+    """Return the layers that `layer` holds directly and calls one by one."""
+    if isinstance(layer, _LOOPS):
+        return []
+    if isinstance(layer, keras.Model):
+        return [child for child in layer.layers if not isinstance(child, keras.layers.InputLayer)]
+    found: dict[int, keras.Layer] = {}
+
+    def look(value: Any) -> None:
+        if isinstance(value, keras.Layer):
+            found.setdefault(id(value), value)
+        elif isinstance(value, (list, tuple, set)):
+            for item in value:
+                look(item)
+        elif isinstance(value, dict):
+            for item in value.values():
+                look(item)
+
+    for name, value in vars(layer).items():
+        if not name.startswith("_inbound") and not name.startswith("_outbound"):
+            look(value)
+    found.pop(id(layer), None)
+    return list(found.values())
+
+
+def _operations(layers: Iterable[keras.Layer]) -> list[keras.Operation]:
+    """Return the operations of functional models that are no layers: ``x + y``, a reshape."""
+    return [
+        operation
+        for model in layers
+        for operation in getattr(model, "operations", ())
+        if not isinstance(operation, keras.Layer) and type(operation).__name__ != "StopGradient"
+    ]
+
+
+def _own_weights(layer: keras.Layer, inner: list[keras.Layer]) -> list[keras.Variable]:
+    theirs = {id(weight) for child in inner for weight in child.weights}
+    return [weight for weight in layer.weights if id(weight) not in theirs]
+
+
+def _is_floating(value: Any) -> bool:
+    return isinstance(value, tf.Tensor) and value.dtype.is_floating
+
+
+def _floating(structure: Any) -> list[tf.Tensor]:
+    return [value for value in keras.tree.flatten(structure) if _is_floating(value)]
+
+
+def _copy(tensor: tf.Tensor) -> tf.Tensor:
+    """Return an equal tensor, with the mask that Keras hung on it."""
+    mask = getattr(tensor, "_keras_mask", None)
+    tensor = tf.identity(tensor)
+    if mask is not None:
+        tensor._keras_mask = mask
+    return tensor

@@ -1,0 +1,468 @@
+"""Train a network while somebody watches, and keep what takes too long to watch.
+
+`fit` is stochastic gradient descent with momentum in a loop that can be read; it shows the loss
+and the time left, and may be interrupted. `recorded` reads an experiment that was run once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from course_lib import data
+from course_lib.checks import instance, number, positive_int, positive_number, shown
+from course_lib.models.batches import check_batch
+
+__all__ = ["History", "RecordError", "accuracy", "fit", "recorded"]
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What a training run leaves behind.
+
+    Attributes
+    ----------
+    losses : ndarray, shape (steps,)
+        The loss of each step's batch, before that step's update.
+    steps, steps_planned : int
+        Steps that were made, and that should have been.
+    seconds : float
+    interrupted, diverged : bool
+        Whether the reader stopped it; whether it stopped because the loss was not finite.
+    config : dict
+        Batch size, learning rate, momentum, seed: what to print beside a result.
+    """
+
+    losses: np.ndarray
+    steps_planned: int
+    seconds: float
+    interrupted: bool
+    diverged: bool
+    config: dict[str, Any]
+
+    @property
+    def steps(self) -> int:
+        """Steps that were made."""
+        return len(self.losses)
+
+    @property
+    def final_loss(self) -> float:
+        """Mean loss of the last tenth of the steps: one batch alone says little."""
+        last = self.losses[-max(1, self.steps // 10) :]
+        return float(np.mean(last)) if self.steps else float("nan")
+
+    def __repr__(self) -> str:
+        end = "interrupted" if self.interrupted else "diverged" if self.diverged else "complete"
+        return f"<History: {self.steps} steps, loss {self.final_loss:.3g}, {end}>"
+
+
+def fit(
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    *,
+    steps: int | None = None,
+    epochs: int | None = None,
+    batch_size: int = 64,
+    learning_rate: float = 0.02,
+    momentum: float = 0.9,
+    optimizer: keras.optimizers.Optimizer | None = None,
+    loss: Callable[[Any, Any], Any] | None = None,
+    seed: int = 1,
+    label: str = "training",
+) -> History:
+    """Train `model` by SGD with momentum, showing the loss and the time left.
+
+    Interrupting it (the square button, Ctrl-C) ends it in good order: the model keeps what it has
+    learnt so far, and the history says how far it came. It also ends when the loss is no longer
+    finite. Nothing is shown where the environment variable ``CI`` or ``COURSE_STRICT`` is set.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Trained in place; its own ``compile`` is not needed and not used.
+    x, y : arrays, or a list or dict of arrays as `x`
+        All training samples, first dimension sample.
+    steps, epochs : int
+        How long; one of them. An epoch is as many whole batches as the samples make.
+    batch_size : int
+        Samples of a step; all of them if there are fewer.
+    learning_rate, momentum : float
+        Of the optimiser, unless `optimizer` is given.
+    optimizer : keras.optimizers.Optimizer, optional
+        Another one, new: it is used up by the run.
+    loss : function of (y_true, y_pred), optional
+        Cross-entropy of whole-number labels and logits unless given. What layers add to the loss
+        is added.
+    seed : int
+        For the order of the samples. The first weights have the seeds they were made with.
+    label : str
+        What the progress line calls the run.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, in one sentence.
+    """
+    instance("model", model, keras.Model, "a Keras model")
+    samples = check_batch(model, x, y)
+    if samples.y is None:
+        raise TypeError("`y` is None; it takes one target a sample.")
+    size = int(keras.tree.flatten(samples.x)[0].shape[0])
+    batch_size = min(positive_int("batch_size", batch_size), size)
+    if (steps is None) == (epochs is None):
+        raise ValueError(
+            f"`steps` is {steps} and `epochs` is {epochs}; one of them takes a whole number."
+        )
+    if steps is None:
+        steps = positive_int("epochs", epochs) * (size // batch_size)
+    steps = positive_int("steps", steps)
+    seed = positive_int("seed", seed, minimum=0)
+    config: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "seed": seed}
+    if optimizer is None:
+        learning_rate = positive_number("learning_rate", learning_rate)
+        momentum = number("momentum", momentum, minimum=0, maximum=1)
+        optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
+        config |= {"learning_rate": learning_rate, "momentum": momentum}
+    else:
+        instance("optimizer", optimizer, keras.optimizers.Optimizer, "a Keras optimiser")
+        config |= {"optimizer": optimizer.name}
+    if loss is None:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    step = _step(model, samples.x, samples.y, loss, optimizer)
+    losses: list[float] = []
+    interrupted = False
+    progress = Progress(label, steps)
+    start = time.perf_counter()
+    try:
+        for rows in _batches(size, batch_size, steps, seed):
+            losses.append(float(step(tf.constant(rows))))
+            progress.show(losses)
+            if not np.isfinite(losses[-1]):
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    diverged = bool(losses) and not np.isfinite(losses[-1])
+    history = History(
+        losses=np.array(losses),
+        steps_planned=steps,
+        seconds=time.perf_counter() - start,
+        interrupted=interrupted,
+        diverged=diverged,
+        config=config,
+    )
+    progress.close(history)
+    return history
+
+
+def accuracy(model: keras.Model, x: Any, y: Any) -> float:
+    """Return the share of samples whose largest output is their label, 0 … 1.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With outputs of shape (batch, classes).
+    x : array of samples
+    y : array of whole numbers, shape (batch,)
+    """
+    instance("model", model, keras.Model, "a Keras model")
+    samples = check_batch(model, x, y)
+    labels = np.asarray(samples.y)
+    guesses = np.argmax(np.asarray(model(samples.x)), axis=-1)
+    if guesses.shape != labels.shape:
+        raise ValueError(
+            f"`y` has shape {labels.shape}; it takes one label a sample, {guesses.shape}."
+        )
+    return float(np.mean(guesses == labels))
+
+
+def recorded(
+    name: str,
+    compute: Callable[..., Mapping[str, Any]],
+    config: Mapping[str, Any],
+    *,
+    recompute: bool | None = None,
+) -> dict[str, Any]:
+    """Return the results of an experiment that is too long for a notebook.
+
+    They are read from ``data/results/NAME.json``, where they stand with the configuration, the
+    seeds, the versions and the seconds they took. ``python -m course_lib recompute NN`` runs the
+    experiment again, and so does the environment variable ``COURSE_RECOMPUTE=1``.
+
+    Parameters
+    ----------
+    name : str
+        The chapter and a word or two: ``"03-width"``.
+    compute : function
+        Called as ``compute(**config)``; returns a dict of numbers, texts and arrays.
+    config : dict
+        All that the results depend on, seeds included (``seed`` or ``seeds``), in plain values.
+    recompute : bool, optional
+        Run it now; unless given, as the environment says.
+
+    Returns
+    -------
+    dict
+        What `compute` returned, lists as arrays.
+
+    Raises
+    ------
+    RecordError
+        When there is no record, or one of another configuration; it names the command to run.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"\d\d-[a-z0-9-]+", name):
+        raise ValueError(
+            f"`name` is {shown(name)}; it takes the chapter's number and a word, like '03-width'."
+        )
+    config = _plain_config(config)
+    if recompute is None:
+        recompute = os.environ.get("COURSE_RECOMPUTE", "") not in ("", "0")
+    if recompute:
+        _record(name, compute, config)
+    record = _read_record(name)
+    command = f"`python -m course_lib recompute {name[:2]}`"
+    if record is None:
+        raise RecordError(f"the experiment {name} has not been recorded yet: run {command}.")
+    if record["config"] != config:
+        raise RecordError(
+            f"the experiment {name} was recorded with {_difference(record['config'], config)}: "
+            f"run {command}, which took {record['seconds']:.0f} s last time, or go back to the "
+            "recorded values."
+        )
+    return {key: _from_json(value) for key, value in record["results"].items()}
+
+
+class RecordError(RuntimeError):
+    """There is no record of an experiment that fits; the message says which command makes it."""
+
+
+class Progress:
+    """A line with the loss and the time left, rewritten in place.
+
+    A bar in a notebook, text in a terminal, nothing in a script or in CI.
+
+    Parameters
+    ----------
+    label : str
+    steps : int
+    """
+
+    INTERVAL = 0.2  # seconds between two showings
+
+    def __init__(self, label: str, steps: int) -> None:
+        self.label, self.steps = label, steps
+        self._start = self._last = time.perf_counter()
+        self._show = _quiet if _is_quiet() else _in_notebook() or _in_terminal()
+
+    def show(self, losses: list[float]) -> None:
+        """Show how far the run is, if the last showing is long enough ago."""
+        now = time.perf_counter()
+        if now - self._last < self.INTERVAL:
+            return
+        self._last = now
+        done = len(losses)
+        left = (now - self._start) / done * (self.steps - done)
+        self._show(
+            f"{self.label}: step {done} of {self.steps}, loss {losses[-1]:.3g}, {left:.0f} s left",
+            done / self.steps,
+        )
+
+    def close(self, history: History) -> None:
+        """Show how the run ended; an interruption is always said."""
+        done = f"{self.label}: {history.steps} steps in {history.seconds:.1f} s"
+        if history.interrupted:
+            reached = f", at a loss of {history.losses[-1]:.3g}" if history.steps else ""
+            self._show("", 1.0)
+            print(
+                f"Stopped after {history.steps} of {history.steps_planned} steps{reached}; "
+                "the model keeps what it has learnt so far."
+            )
+        elif history.diverged:
+            self._show(f"{done}, then the loss was no longer finite.", 1.0)
+        else:
+            self._show(f"{done}, loss {history.final_loss:.3g}.", 1.0)
+
+
+class _Bar:
+    """What a notebook shows: a bar where there is HTML, the text where there is none."""
+
+    def __init__(self, text: str, share: float) -> None:
+        self.text, self.share = text, share
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        if not self.text:
+            return ""
+        bar = f"<progress value='{self.share:.3f}' max='1' aria-label='progress'></progress> "
+        return f"<div>{bar if self.share < 1 else ''}{self.text}</div>"
+
+
+def _quiet(text: str, share: float) -> None:
+    """Show nothing."""
+
+
+def _is_quiet() -> bool:
+    return bool(os.environ.get("CI") or os.environ.get("COURSE_STRICT"))
+
+
+def _in_notebook() -> Callable[[str, float], None] | None:
+    """Return a function that rewrites one output of the cell, or None outside a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if shell is None or not hasattr(shell, "kernel"):
+        return None
+    from IPython.display import display
+
+    handle = display(_Bar("", 0.0), display_id=True)
+    return lambda text, share: handle.update(_Bar(text, share))
+
+
+def _in_terminal() -> Callable[[str, float], None]:
+    if not sys.stderr.isatty():
+        return _quiet
+
+    def show(text: str, share: float) -> None:
+        end = "\n" if text and share == 1 else ""
+        print(f"\r\x1b[K{text}", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def _step(
+    model: keras.Model, x: Any, y: Any, loss: Any, optimizer: Any
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the function of one update; it takes the rows of a batch and returns its loss."""
+
+    @tf.function(reduce_retracing=True)
+    def step(rows: tf.Tensor) -> tf.Tensor:
+        batch_x, batch_y = keras.tree.map_structure(lambda part: tf.gather(part, rows), (x, y))
+        with tf.GradientTape() as tape:
+            value = tf.reduce_mean(loss(batch_y, model(batch_x, training=True)))
+            value += sum(map(tf.reduce_sum, model.losses))
+        gradients = tape.gradient(value, model.trainable_variables)
+        optimizer.apply(gradients, model.trainable_variables)
+        return value
+
+    return step
+
+
+def _batches(size: int, batch_size: int, steps: int, seed: int) -> Any:
+    """Yield the row numbers of `steps` batches; each epoch in a new random order."""
+    rng = np.random.default_rng(seed)
+    made = 0
+    while True:
+        order = rng.permutation(size)
+        for first in range(0, size - batch_size + 1, batch_size):
+            if made == steps:
+                return
+            yield order[first : first + batch_size]
+            made += 1
+
+
+def _plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(config, Mapping):
+        raise TypeError(f"`config` is {shown(config)}; it takes a dict of plain values.")
+    try:
+        return json.loads(json.dumps(_to_json(dict(config)), allow_nan=False))
+    except (TypeError, ValueError):
+        raise TypeError(
+            "`config` holds something other than numbers, texts and lists of them; "
+            "a record has to be able to write it down."
+        ) from None
+
+
+def _record(name: str, compute: Callable[..., Any], config: dict[str, Any]) -> None:
+    """Run the experiment and write its record, in one go at the end."""
+    start = time.perf_counter()
+    results = compute(**config)
+    if not isinstance(results, Mapping):
+        raise TypeError(f"`compute` returned {shown(results)}; it takes a dict of results.")
+    record = {
+        "name": name,
+        "config": config,
+        "seeds": config.get("seeds", config.get("seed")),
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "machine": platform.machine(),
+        },
+        "seconds": round(time.perf_counter() - start, 1),
+        "results": {str(key): _to_json(value) for key, value in results.items()},
+    }
+    folder = data.folder() / "results"
+    folder.mkdir(exist_ok=True)
+    temporary = folder / f"{name}.json.new"
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+    temporary.replace(folder / f"{name}.json")
+    data.refresh_manifest()
+
+
+def _read_record(name: str) -> dict[str, Any] | None:
+    """Return the record, None where there is none; a damaged one is named by `data.path`."""
+    file = f"results/{name}.json"
+    if file not in data.manifest() and not (data.folder() / file).is_file():
+        return None
+    return json.loads(data.path(file).read_text(encoding="utf-8"))
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Name the values in which two configurations differ."""
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    parts = [
+        f"{key} = {before.get(key, 'nothing')} (here {now.get(key, 'nothing')})" for key in keys
+    ]
+    return ", ".join(parts)
+
+
+def _to_json(value: Any) -> Any:
+    """Return `value` as JSON can hold it; NaN and infinity as texts, which JSON has no number for.
+
+    Raises `TypeError` for what is neither a number nor a text, a list or a dict of them.
+    """
+    if isinstance(value, tf.Tensor | np.ndarray | np.generic):
+        value = np.asarray(value).tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_json(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a record cannot hold {shown(value)}; it takes numbers, texts and arrays.")
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _from_json(item) for key, item in value.items()}
+    if isinstance(value, str) and value in ("nan", "inf", "-inf"):
+        return float(value)
+    if isinstance(value, list):
+        items = [_from_json(item) for item in value]
+        try:
+            array = np.array(items)
+        except ValueError:  # rows of different length
+            return items
+        return array if array.dtype.kind in "biuf" else items
+    return value
