@@ -71,6 +71,8 @@ class GradientPicture:
         The powers of ten at the lower and upper end.
     unit : str
         What the distance counts: "layers" or "steps".
+    limits : sequence of str, optional
+        Number formats whose underflow is drawn, for a gradient of size 1 at the loss.
 
     Attributes
     ----------
@@ -86,16 +88,23 @@ class GradientPicture:
         distance: float,
         decades: tuple[float, float],
         unit: str = "layers",
+        limits: Iterable[str] = (),
     ) -> None:
         self.axes = gradient_axes(axes, distance=distance, decades=decades, unit=unit)
+        self._unit = unit
+        for limit in limits:
+            underflow_line(axes, limit)
         self.lines: dict[str, Line2D] = {}
         self._edges: dict[str, tuple[Line2D, Line2D]] = {}
-        for index, name in enumerate(names):
-            self.lines[name], self._edges[name] = _make_line(axes, _look(name, index))
+        for name in names:
+            look = _look(name, list(self.lines))
+            self.lines[name], self._edges[name] = _make_line(axes, look)
         axes.add_artist(EndLabels(list(self.lines.values()), list(self.lines)))
 
     def update(self, norms: Mapping[str, ArrayLike]) -> None:
         """Move the lines to new norms, the input first and the loss last; others are hidden.
+
+        The title says what arrives; set another one afterwards where there is more to say.
 
         Parameters
         ----------
@@ -104,9 +113,11 @@ class GradientPicture:
         """
         for name in norms:
             checks.one_of("norms", name, self.lines)
+        curves = {name: Curve(*relative(values), limits={}) for name, values in norms.items()}
         for name, line in self.lines.items():
-            distance, height = relative(norms[name]) if name in norms else (EMPTY, EMPTY)
-            _move_line(line, self._edges[name], distance, height)
+            curve = curves.get(name, Curve(EMPTY, EMPTY, limits={}))
+            _move_line(line, self._edges[name], curve.distance, curve.height)
+        self.axes.set_title(_finding(curves, self._unit))
 
 
 def gradient_axes(
@@ -287,8 +298,8 @@ def gradient_picture(
     with house_style():
         ax = _new_axes() if ax is None else checks.instance("ax", ax, Axes, "matplotlib axes")
         names = _labels_of(ax)
-        for index, (name, curve) in enumerate(curves.items(), len(names.lines)):
-            look = _look(name, index, color, marker)
+        for name, curve in curves.items():
+            look = _look(name, [text.get_text() for text in names.texts], color, marker)
             line, edges = _make_line(ax, look)
             _move_line(line, edges, curve.distance, curve.height)
             names.add(line, name)
@@ -364,20 +375,35 @@ def _layer_flow_curve(argument: str, flow: Any, limits: Sequence[str] | None) ->
 
 
 def _look(
-    name: str, index: int, color: str | None = None, marker: str | None = None
+    name: str, before: Sequence[str], color: str | None = None, marker: str | None = None
 ) -> dict[str, Any]:
-    """Return how a line looks: as the course's thing of that name, or the next free one."""
-    if name in MARKERS:
-        look: dict[str, Any] = dict(line_style(name))
+    """Return how a line looks: a thing of the course in its colour, or the next free colour.
+
+    "relu", "ReLU" and "ReLU, He" are all ReLU: what stands before the first comma names the thing.
+    Variants of one thing share its colour and differ by marker and dash.
+    """
+    markers, dashes = "osv^DPX", list(DASHES.values())[:4]
+    thing = _thing(name)
+    if thing in MARKERS:
+        look: dict[str, Any] = dict(line_style(thing))
+        variant = sum(_thing(other) == thing for other in before)
+        if variant:
+            first = markers.find(str(look["marker"]))
+            look["marker"] = markers[(first + variant) % len(markers)]
+            look["linestyle"] = [d for d in dashes if d != look["linestyle"]][(variant - 1) % 3]
     else:
-        dashes = list(DASHES.values())
+        index = len(before)
         look = {
             "color": OTHERS[index % len(OTHERS)],
-            "marker": "osv^DPX"[index % 7],
-            "linestyle": dashes[index % 4],
+            "marker": markers[index % len(markers)],
+            "linestyle": dashes[index % len(dashes)],
         }
     look |= {} if color is None else {"color": COLORS.get(color, color)}
     return look | ({} if marker is None else {"marker": marker})
+
+
+def _thing(name: str) -> str:
+    return name.split(",")[0].strip().lower().replace(" ", "_")
 
 
 def _make_line(axes: Axes, look: dict[str, Any]) -> tuple[Line2D, tuple[Line2D, Line2D]]:
@@ -448,21 +474,31 @@ def _dashed(axes: Axes, name: str, height: float) -> Line2D:
 
 
 def _finding(curves: dict[str, Curve], unit: str) -> str:
+    """Say what arrives: of one line with its factor, of several at the best and the worst."""
     if len(curves) == 1:
         (curve,) = curves.values()
         left, depth = curve.height[-1], curve.distance[-1]
         factor = 10.0 ** (left / depth) if depth else 1.0
         one = unit.removesuffix("s")
-        return f"{_power(left)} of the gradient arrives: a factor of {factor:.3g} a {one}"
+        return f"{_arriving(left)} arrives: a factor of {factor:.3g} a {one}"
     ordered = sorted(curves, key=lambda name: curves[name].height[-1])
     return "; ".join(
-        f"{name}: {_power(curves[name].height[-1])} of the gradient arrives"
+        f"{name}: {_arriving(curves[name].height[-1])} arrives"
         for name in (ordered[-1], ordered[0])
     )
 
 
-def _power(height: float) -> str:
-    """Return 10^height as a reader would write it."""
+def _arriving(height: float) -> str:
+    """Return what 10^height of the gradient is in words."""
     if not np.isfinite(height):
         return "nothing" if height < 0 else "more than can be stored"
-    return f"{10.0**height:.2g}" if abs(height) < 300 else f"10^{height:.0f}"
+    share = f"10^{height:.0f}" if abs(height) > 300 else _short_number(10.0**height)
+    return f"{share} of the gradient" if height <= 0 else f"{share} times the gradient"
+
+
+def _short_number(value: float) -> str:
+    """Return two significant digits, "0.042", "120" or "1.2e-19"."""
+    if 1e-3 <= value < 1e4:
+        return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"

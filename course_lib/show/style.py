@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
-from cycler import cycler
 from matplotlib.patheffects import Normal, Stroke
+from matplotlib.rcsetup import cycler
 
 from course_lib import checks
 
