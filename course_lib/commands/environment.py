@@ -240,7 +240,7 @@ def _is_installed_from_here(dist: importlib.metadata.Distribution | None) -> boo
     except ValueError:
         return False
     place = urllib.request.url2pathname(urllib.parse.urlsplit(url).path)
-    return Path(place).resolve() == ROOT
+    return bool(place) and Path(place).resolve() == ROOT
 
 
 def _adopt(venv: Path, dev: bool) -> Path:

@@ -1,4 +1,4 @@
-"""The command line before anything is installed: every Python gets a sentence, never a traceback."""
+"""The command line before anything is installed: a sentence for every Python, no traceback."""
 
 import ast
 import os

@@ -157,7 +157,7 @@ def test_without_a_folder_one_sentence_says_how_to_name_one(tmp_path, monkeypatc
 
 def test_a_wrong_course_data_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
-    with pytest.raises(data.DataError, match="^COURSE_DATA is '.*', where there is no MANIFEST"):
+    with pytest.raises(data.DataError, match=r"^COURSE_DATA is '.*', where there is no MANIFEST"):
         data.load_digits()
 
 
