@@ -179,7 +179,7 @@ def _judge(
         if tolerance is None:
             return value == wanted and _is_number(value) == _is_number(wanted), f"{text(wanted)}"
         allowed = _number("tolerance", tolerance) * (abs(_number("equals", wanted)) or 1.0)
-        near = value == wanted or abs(_number("measured", value) - wanted) <= allowed
+        near = value == wanted or abs(_number("measured", value, nan=True) - wanted) <= allowed
         return near, f"{text(wanted)}, give or take {text(allowed)}"
     number = _number("measured", value, nan=True)
     if below is not None:

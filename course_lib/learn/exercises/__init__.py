@@ -73,7 +73,14 @@ import numpy as np
 
 from course_lib.learn import page
 from course_lib.learn.exercises import running
-from course_lib.learn.exercises.diagnosis import difference, explain, is_number, same, what_it_is
+from course_lib.learn.exercises.diagnosis import (
+    difference,
+    explain,
+    is_number,
+    kind_of,
+    same,
+    what_it_is,
+)
 from course_lib.learn.progress import record
 from course_lib.learn.registry import chapters_in, entries, find_by_id
 
@@ -307,8 +314,8 @@ def _refusal(exercise: Exercise, answer: Any) -> Verdict | None:
         sentence = running.not_a_function(answer, exercise.name, exercise.parameters)
         return Verdict("wrong", sentence) if sentence else None
     if callable(answer):
-        name = getattr(answer, "__name__", "a function")
-        return Verdict("wrong", f"`{name}` is a function; this exercise asks for what it gives.")
+        sentence = f"The answer is {what_it_is(answer)}; this exercise asks for what it gives."
+        return Verdict("wrong", sentence)
     if exercise.options and _option(exercise, answer) is None:
         words = page.listed((f'"{option}"' for option in exercise.options), "or")
         return Verdict("wrong", f"The answer is {what_it_is(answer)}; it takes {words}.")
@@ -345,7 +352,7 @@ def _judged(exercise: Exercise, trials: list[tuple]) -> str | None:
     if exercise.judge is None:
         if all(_same(exercise, value, reference) for _, value, reference in trials):
             return None
-        return explain(trials, exercise.parameters, exercise.each_entry)
+        return explain(trials, exercise.parameters, exercise.tolerance, exercise.each_entry)
     for arguments, value, reference in trials:
         try:
             no_number = is_number(reference) and not is_number(value)
@@ -354,8 +361,8 @@ def _judged(exercise: Exercise, trials: list[tuple]) -> str | None:
             no_number = True
         if no_number:
             return (
-                f"The answer is {what_it_is(value)}; a right one is of another kind, such as "
-                f"{what_it_is(reference)}."
+                f"The answer is {what_it_is(value)}; a right one is of another kind: "
+                f"{kind_of(reference)}."
             )
         if sentence is not None:
             return sentence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,9 @@ def parts(value: Any) -> dict[str, NDArray] | None:
 
 
 def is_number(value: Any) -> bool:
-    """Say whether a value consists of real numbers, none of them NaN."""
+    """Say whether a value consists of real and finite numbers."""
     arrays = parts(value)
-    return arrays is not None and not any(np.isnan(array).any() for array in arrays.values())
+    return arrays is not None and all(np.isfinite(array).all() for array in arrays.values())
 
 
 def what_it_is(value: Any) -> str:
@@ -61,15 +62,25 @@ def what_it_is(value: Any) -> str:
     if callable(value):
         return f"the function `{getattr(value, '__name__', 'without a name')}`"
     if isinstance(value, dict):
+        if not value:
+            return "an empty dict"
         return f"a dict with {page.listed(f'`{key}`' for key in value)}"
     array = _as_array(value)
     if isinstance(value, tuple) or (isinstance(value, list) and array is None):
         return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, np.ndarray) and value.dtype.kind == "c":
+        return "an array of complex numbers"
     if array is None:
         return f"of type {type(value).__name__}"
     if array.ndim == 0:
         return f"the number {page.figure_text(array.item())}"
     return f"an array of shape {array.shape}"
+
+
+def kind_of(value: Any) -> str:
+    """Return what kind of thing a value is, without giving the value away."""
+    array = _as_array(value)
+    return "a number" if array is not None and array.ndim == 0 else what_it_is(value)
 
 
 def with_inputs(preposition: str, arguments: Sequence[Any], names: Sequence[str]) -> str:
@@ -85,147 +96,205 @@ def with_inputs(preposition: str, arguments: Sequence[Any], names: Sequence[str]
     return f" {preposition} {page.listed(told)}" if told else ""
 
 
-def explain(trials: Sequence[tuple], names: Sequence[str], each_entry: bool = False) -> str:
+def explain(
+    trials: Sequence[tuple], names: Sequence[str], tolerance: float, each_entry: bool = False
+) -> str:
     """Say in one sentence how an answer differs from the reference.
+
+    Where the answer is a value and no function, the sentence does not give the value away.
 
     Parameters
     ----------
     trials : sequence of (arguments, value, reference)
         What the answer and the reference gave for the same arguments.
     names : sequence of str
-        What the arguments are called.
-    each_entry : bool
-        As in `difference`.
+        What the arguments are called; none where the answer is a value.
+    tolerance, each_entry
+        As in `same`.
     """
     subject = "Your result" if names else "Your answer"
     for arguments, value, reference in trials:
         wanted, got = parts(reference), parts(value)
-        if isinstance(reference, str) or wanted is None:
+        if wanted is None:
             return f"{subject} is {what_it_is(value)}, and that is not it."
         if got is None or got.keys() != wanted.keys():
-            return (
-                f"{subject} is {what_it_is(value)}; it needs to be {what_it_is(reference)}"
-                f"{with_inputs('for', arguments, names)}."
-            )
+            needed = what_it_is(reference) if names else kind_of(reference)
+            given = with_inputs("for", arguments, names)
+            return f"{subject} is {what_it_is(value)}; it needs to be {needed}{given}."
+    in_parts = [(parts(value) or {}, parts(reference) or {}) for _, value, reference in trials]
+    all_parts = list(in_parts[0][1])
     wrong = [
-        name
-        for name in parts(trials[0][2]) or ()
-        if any(_distance(_part(v, name), _part(r, name), each_entry) > CLOSE for _, v, r in trials)
+        part
+        for part in all_parts
+        if any(_distance(v[part], r[part], each_entry) > tolerance for v, r in in_parts)
     ]
-    name = (wrong or list(parts(trials[0][2]) or ()))[0]
-    if name:
-        subject = f"`{name}`" if isinstance(trials[0][2], dict) else name.capitalize()
-    pairs = [(_part(value, name), _part(reference, name)) for _, value, reference in trials]
-    right = len(parts(trials[0][2]) or ()) - len(wrong)
-    rest = f" ({right} of {right + len(wrong)} results are right.)" if right and wrong else ""
-    return f"{subject} {_pattern(pairs, [a for a, _, _ in trials], names)}{rest}"
-
-
-def _pattern(pairs: list[Pair], inputs: list[tuple], names: Sequence[str]) -> str:
-    """Return what the first pattern says that fits every trial."""
-    return (
-        _wrong_shape(pairs, inputs, names)
-        or _not_finite(pairs, inputs, names)
-        or _known_slip(pairs)
-        or _factor_of_a_size(pairs, inputs, names)
-        or _first_difference(pairs)
+    part = (wrong or all_parts)[0]
+    if part:
+        subject = f"`{part}`" if isinstance(trials[0][2], dict) else part.capitalize()
+    evidence = _Evidence(
+        pairs=[(v[part], r[part]) for v, r in in_parts],
+        inputs=[arguments for arguments, _, _ in trials],
+        names=names,
+        each_entry=each_entry,
     )
+    right = len(all_parts) - len(wrong)
+    rest = f" ({right} of {len(all_parts)} results are right.)" if right and wrong else ""
+    return f"{subject} {evidence.says()}{rest}"
 
 
-def _wrong_shape(pairs: list[Pair], inputs: list[tuple], names: Sequence[str]) -> str:
-    for (value, wanted), arguments in zip(pairs, inputs, strict=True):
-        if value.shape == wanted.shape:
-            continue
-        needed = f"it needs shape {wanted.shape}{with_inputs('for', arguments, names)}"
-        if value.ndim == 2 and all(_fits(v.T, w) for v, w in pairs):
-            return f"is transposed: it has shape {value.shape}, and {needed}."
-        if not value.ndim:
-            return f"is one number; {needed}. Was a sum or a mean taken over everything?"
-        if not wanted.ndim:
-            return f"has shape {value.shape}; one number is asked for."
-        if all(v.size == w.size and _fits(v.reshape(w.shape), w) for v, w in pairs):
-            return f"has the right entries, but in shape {value.shape}; {needed}."
-        turned = ": is it transposed?" if value.shape == wanted.shape[::-1] else "."
-        return f"has shape {value.shape}; {needed}{turned}"
-    return ""
+@dataclass(frozen=True)
+class _Evidence:
+    """What an answer and the reference gave for one part of the result, and on which inputs."""
 
+    pairs: list[Pair]
+    inputs: list[tuple]
+    names: Sequence[str]
+    each_entry: bool
 
-def _not_finite(pairs: list[Pair], inputs: list[tuple], names: Sequence[str]) -> str:
-    for (value, wanted), arguments in zip(pairs, inputs, strict=True):
-        bad = np.argwhere(~np.isfinite(value) & np.isfinite(wanted))
-        if len(bad):
-            place = tuple(int(i) for i in bad[0])
-            what = "NaN" if np.isnan(value[place]) else "infinite"
-            return (
-                f"is {what}{_at(place)}, where the reference has "
-                f"{page.figure_text(float(wanted[place]))}{with_inputs('for', arguments, names)}: "
-                "is something divided by 0, or too large?"
-            )
-    return ""
+    def says(self) -> str:
+        """Return what the first pattern says that fits every trial."""
+        return (
+            self.wrong_shape()
+            or self.not_finite()
+            or self.nearly_right()
+            or self.known_slip()
+            or self.factor_of_a_size()
+            or self.first_difference()
+        )
 
+    def fit(self, wanted: Callable[[NDArray], NDArray]) -> bool:
+        """Say whether the answer is, in every trial, this function of the reference."""
+        with np.errstate(all="ignore"):
+            return all(self.fits(v, wanted(w)) for v, w in self.pairs)
 
-def _known_slip(pairs: list[Pair]) -> str:
-    """Look for what can be seen in the entries alone."""
-    if not any(v.any() for v, _ in pairs):
-        if not pairs[0][1].ndim:
-            return "is 0."
-        return "is all zeros: is something overwritten where it should be added?"
-    if _is_always_the_same(pairs):
-        return "is the same whatever goes in: is a number written down that should be computed?"
-    with np.errstate(all="ignore"):
-        for transform, sentence in _TRANSFORMS:
-            if all(_fits(v, transform(w)) for v, w in pairs):
-                return sentence
-    ratio = _common([_ratio(v, w) for v, w in pairs])
-    if ratio is not None:
-        return _says_ratio(ratio, "" if not pairs[0][1].ndim else " in each entry")
-    shift = _common([_shift(v, w) for v, w in pairs])
-    if shift is not None and len(pairs) * pairs[0][1].size > 1:
-        way = "too large" if shift > 0 else "too small"
-        return f"is {way} by the same {page.figure_text(abs(shift))} everywhere."
-    return ""
+    def fits(self, value: NDArray, wanted: NDArray) -> bool:
+        return _distance(value, wanted, self.each_entry) <= CLOSE
 
-
-def _factor_of_a_size(pairs: list[Pair], inputs: list[tuple], names: Sequence[str]) -> str:
-    """Look for a factor that is the size of an input: a mean instead of a sum, or a sum instead."""
-    ratios = [_ratio(v, w) for v, w in pairs]
-    if any(ratio is None for ratio in ratios):
-        return ""
-    for i, name in enumerate(names):
-        for axis in range(3):
-            sizes = [_size(arguments, i, axis) for arguments in inputs]
-            if None in sizes:
+    def wrong_shape(self) -> str:
+        for (value, wanted), arguments in zip(self.pairs, self.inputs, strict=True):
+            if value.shape == wanted.shape:
                 continue
-            what = f"the size of axis {axis} of `{name}` (here {sizes[0]})"
-            if _all_close(ratios, [1 / s for s in sizes]):
-                return f"is too small by a factor, {what}: a mean where a sum belongs?"
-            if _all_close(ratios, sizes):
-                return f"is too large by a factor, {what}: a sum where a mean belongs?"
-            if _all_close(ratios, [s**-0.5 for s in sizes]):
-                return f"is too small by the square root of {what}."
-            if _all_close(ratios, [s**0.5 for s in sizes]):
-                return f"is too large by the square root of {what}."
-    return ""
+            given = with_inputs("for", arguments, self.names)
+            needed = f"it needs shape {wanted.shape}{given}"
+            if not wanted.ndim:
+                return f"has shape {value.shape}; one number is asked for."
+            if not value.ndim:
+                why = " Was a sum or a mean taken over everything?" if self.names else ""
+                return f"is one number; {needed}.{why}"
+            if value.ndim == 2 and all(self.fits(v.T, w) for v, w in self.pairs):
+                return f"is transposed: it has shape {value.shape}, and {needed}."
+            if all(v.size == w.size and self.fits(v.reshape(w.shape), w) for v, w in self.pairs):
+                return f"has the right entries, but in shape {value.shape}; {needed}."
+            turned = ": is it transposed?" if value.shape == wanted.shape[::-1] else "."
+            return f"has shape {value.shape}; {needed}{turned}"
+        return ""
 
+    def not_finite(self) -> str:
+        for (value, wanted), arguments in zip(self.pairs, self.inputs, strict=True):
+            bad = np.argwhere(~np.isfinite(value) & np.isfinite(wanted))
+            if not len(bad):
+                continue
+            place = tuple(int(i) for i in bad[0])
+            what = f"is {'NaN' if np.isnan(value[place]) else 'infinite'}{_at(place)}"
+            if not self.names:
+                return f"{what}, and it should not be."
+            return (
+                f"{what}, where the reference has {page.figure_text(float(wanted[place]))}"
+                f"{with_inputs('for', arguments, self.names)}: is something divided by 0, or too "
+                "large?"
+            )
+        return ""
 
-def _first_difference(pairs: list[Pair]) -> str:
-    right = [_fits(v, w) for v, w in pairs]
-    value, wanted = pairs[right.index(False) if False in right else 0]
-    of = f"{sum(right)} of {len(right)} inputs"
-    some = f"is right for {of}; for another it " if any(right) else ""
-    off = ~np.isclose(value, wanted, rtol=CLOSE, atol=0, equal_nan=True)
-    if not off.any():
-        off = value != wanted
-    place = tuple(int(i) for i in np.argwhere(off)[0])
-    entries = f" ({int(off.sum())} of {off.size} entries differ)" if off.size > 1 else ""
-    return (
-        f"{some}is {page.figure_text(float(value[place]))}{_at(place)}, where the reference has "
-        f"{page.figure_text(float(wanted[place]))}{entries}."
-    )
+    def nearly_right(self) -> str:
+        if not self.fit(lambda wanted: wanted):
+            return ""
+        distance = max(_distance(v, w, self.each_entry) for v, w in self.pairs)
+        return f"is right to {distance:.0e}, which is not near enough here: was it rounded?"
 
+    def known_slip(self) -> str:
+        """Look for what can be seen in the entries alone."""
+        wanted = self.pairs[0][1]
+        if not any(v.any() for v, _ in self.pairs):
+            if not wanted.ndim:
+                return "is 0."
+            return "is all zeros: is something overwritten where it should be added?"
+        if self.is_always_the_same():
+            return "is the same whatever goes in: is a number written down that must be computed?"
+        for transform, sentence in _TRANSFORMS:
+            if self.fit(transform):
+                return sentence
+        if not self.names and not wanted.ndim:
+            return _too_large_or_small(*self.pairs[0])
+        ratio = self.common([self.ratio(v, w) for v, w in self.pairs])
+        if ratio is not None:
+            return _says_ratio(ratio, "" if not wanted.ndim else " in each entry")
+        shift = self.common([self.shift(v, w) for v, w in self.pairs])
+        if shift is not None:
+            way = "too large" if shift > 0 else "too small"
+            return f"is {way} by the same {page.figure_text(abs(shift))} everywhere."
+        return ""
 
-def _at(place: tuple[int, ...]) -> str:
-    return f" at {list(place)}" if place else ""
+    def factor_of_a_size(self) -> str:
+        """Look for a factor that is the size of an input: a mean instead of a sum, or a sum."""
+        ratios = [self.ratio(v, w) for v, w in self.pairs]
+        if None in ratios:
+            return ""
+        for i, name in enumerate(self.names):
+            for axis in range(3):
+                sizes = [_size(arguments[i], axis) for arguments in self.inputs]
+                if None in sizes or 0 in sizes:
+                    continue
+                what = f"the size of axis {axis} of `{name}` (here {sizes[0]})"
+                for power, sentence in _POWERS.items():
+                    if _all_close(ratios, [float(size) ** power for size in sizes]):
+                        return sentence.format(what)
+        return ""
+
+    def first_difference(self) -> str:
+        right = [self.fits(v, w) for v, w in self.pairs]
+        value, wanted = self.pairs[right.index(False)]
+        off = ~np.isclose(value, wanted, rtol=CLOSE, atol=0, equal_nan=True)
+        place = tuple(int(i) for i in np.argwhere(off)[0])
+        differ = f"{int(off.sum())} of {off.size} entries differ"
+        if not self.names:
+            return f"is not right: {differ}, the first{_at(place)}."
+        some = f"{sum(right)} of {len(right)} inputs"
+        return (
+            (f"is right for {some}; for another it " if any(right) else "")
+            + f"is {page.figure_text(float(value[place]))}{_at(place)}, where the reference has "
+            + page.figure_text(float(wanted[place]))
+            + (f" ({differ})." if off.size > 1 else ".")
+        )
+
+    def is_always_the_same(self) -> bool:
+        """Say whether all answers are one, though the references differ."""
+        (first, wanted), *rest = self.pairs
+        return any(not self.fits(w, wanted) for _, w in rest) and all(
+            self.fits(v, first) for v, _ in rest
+        )
+
+    def ratio(self, value: NDArray, wanted: NDArray) -> float | None:
+        """Return the one factor between two arrays, or None where there is none."""
+        used = wanted != 0
+        if not used.any() or value[~used].any():
+            return None
+        middle = float(np.median(value[used] / wanted[used]))
+        return middle if middle and self.fits(value, middle * wanted) else None
+
+    def shift(self, value: NDArray, wanted: NDArray) -> float | None:
+        """Return the one difference between two arrays, or None where there is none."""
+        if value.size == 1 and len(self.pairs) == 1:
+            return None
+        middle = float(np.median(value - wanted))
+        return middle if self.fits(value, wanted + middle) else None
+
+    @staticmethod
+    def common(numbers: Sequence[float | None]) -> float | None:
+        """Return the number that all are, or None."""
+        first = numbers[0]
+        if first is None or None in numbers:
+            return None
+        return first if _all_close(numbers, [first] * len(numbers)) else None
 
 
 _TRANSFORMS: tuple[tuple[Callable[[NDArray], NDArray], str], ...] = (
@@ -239,56 +308,44 @@ _TRANSFORMS: tuple[tuple[Callable[[NDArray], NDArray], str], ...] = (
     (np.exp, "is the exponential of what it should be."),
     (np.abs, "has lost its signs: an absolute value, or a square, too many?"),
 )
+_POWERS = {
+    -1.0: "is too small by a factor, {}: a mean where a sum belongs?",
+    1.0: "is too large by a factor, {}: a sum where a mean belongs?",
+    -0.5: "is too small by the square root of {}.",
+    0.5: "is too large by the square root of {}.",
+}
 
 
 def _says_ratio(ratio: float, where: str) -> str:
     if math.isclose(ratio, math.log(10), rel_tol=CLOSE):
         return "is 2.303 times too large, and 2.303 is ln 10: should it be `log10`?"
     size = abs(ratio) if abs(ratio) >= 1 else 1 / abs(ratio)
-    way = "large" if abs(ratio) >= 1 else "small"
-    sign = ", and has the wrong sign" if ratio < 0 else ""
     if size < 1.01:
         return f"is {ratio:.6g} of what it should be{where}: near, and more than rounding."
+    way = "large" if abs(ratio) >= 1 else "small"
+    sign = ", and has the wrong sign" if ratio < 0 else ""
     return f"is {float(f'{size:.3g}'):g} times too {way}{where}{sign}."
 
 
-def _is_always_the_same(pairs: list[Pair]) -> bool:
-    """Say whether all answers are one, though the references differ."""
-    (first, wanted), *rest = pairs
-    return any(not _fits(w, wanted) for _, w in rest) and all(_fits(v, first) for v, _ in rest)
+def _too_large_or_small(value: NDArray, wanted: NDArray) -> str:
+    """Say on which side of the reference a number is, without giving the reference away."""
+    if value * wanted < 0:
+        return "has the wrong sign."
+    way = "large" if abs(value) > abs(wanted) else "small"
+    ratio = float(value / wanted) if wanted else math.inf
+    far = "far " if not 0.01 < ratio < 100 else ""
+    return f"is {far}too {way}."
 
 
-def _ratio(value: NDArray, wanted: NDArray) -> float | None:
-    """Return the one factor between two arrays, or None where there is none."""
-    used = wanted != 0
-    if not used.any() or value[~used].any():
-        return None
-    ratios = value[used] / wanted[used]
-    middle = float(np.median(ratios))
-    return middle if middle and _fits(value, middle * wanted) else None
-
-
-def _shift(value: NDArray, wanted: NDArray) -> float | None:
-    middle = float(np.median(value - wanted))
-    return middle if _fits(value, wanted + middle) else None
-
-
-def _common(numbers: Sequence[float | None]) -> float | None:
-    """Return the number that all are, or None."""
-    first = numbers[0]
-    if first is None or None in numbers:
-        return None
-    return first if _all_close(numbers, [first] * len(numbers)) else None
+def _at(place: tuple[int, ...]) -> str:
+    return f" at {list(place)}" if place else ""
 
 
 def _all_close(numbers: Sequence[float | None], others: Sequence[float]) -> bool:
     return bool(np.allclose(np.array(numbers, float), np.array(others, float), rtol=CLOSE, atol=0))
 
 
-def _size(arguments: tuple, index: int, axis: int) -> int | None:
-    if index >= len(arguments):
-        return None
-    argument = arguments[index]
+def _size(argument: Any, axis: int) -> int | None:
     if isinstance(argument, list) and axis == 0:
         return len(argument)
     if isinstance(argument, np.ndarray) and axis < argument.ndim:
@@ -296,16 +353,10 @@ def _size(arguments: tuple, index: int, axis: int) -> int | None:
     return None
 
 
-def _fits(value: NDArray, wanted: NDArray) -> bool:
-    return _distance(value, wanted, each_entry=False) <= CLOSE
-
-
 def _distance(value: NDArray, wanted: NDArray, each_entry: bool) -> float:
     """Return the largest difference relative to `wanted`; infinity where they do not match."""
     if value.shape != wanted.shape:
         return math.inf
-    if not value.size:
-        return 0.0
     finite = np.isfinite(wanted)
     if not np.array_equal(value[~finite], wanted[~finite], equal_nan=True):
         return math.inf
@@ -316,13 +367,7 @@ def _distance(value: NDArray, wanted: NDArray, each_entry: bool) -> float:
     if not np.isfinite(apart).all():
         return math.inf
     scale = np.abs(wanted) if each_entry else np.abs(wanted).max()
-    scale = np.where(scale > 0, scale, 1.0)
-    return float((apart / scale).max())
-
-
-def _part(value: Any, name: str) -> NDArray:
-    found = parts(value)
-    return np.array(np.nan) if found is None or name not in found else found[name]
+    return float((apart / np.where(scale > 0, scale, 1.0)).max())
 
 
 def _holds_arrays(values: Sequence[Any]) -> bool:
