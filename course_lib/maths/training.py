@@ -6,14 +6,18 @@ ten seeds of each variant while the reader waits, and every gradient is one deri
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from course_lib.checks import as_array, generator, number, positive_int, positive_number
+from course_lib.data import load_digits
 from course_lib.maths.activations import ACTIVATIONS, bare
 
-__all__ = ["StackRun", "classify", "softmax_cross_entropy", "train_stack"]
+__all__ = ["StackRun", "classify", "softmax_cross_entropy", "train_on_digits", "train_stack"]
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,46 @@ def train_stack(
                 for W in weights:
                     np.clip(W, -weight_limit, weight_limit, out=W)
     return StackRun(losses, weights, biases, start, activation)
+
+
+def train_on_digits(
+    activation: str,
+    spread: float | Callable[[int], float],
+    *,
+    seed: int = 0,
+    depth: int = 8,
+    units: int = 32,
+    **options: Any,
+) -> StackRun:
+    """Train a stack on the handwritten digits from normal first weights of a given spread.
+
+    Parameters
+    ----------
+    activation : str
+        A name in `ACTIVATIONS`.
+    spread : float, or callable
+        Standard deviation of the first weights; a callable takes each layer's fan-in n.
+    seed : int
+        Of the first weights and of the batches.
+    depth, units : int
+        Hidden layers, and units in each; ten logits follow.
+    **options
+        For `train_stack`; `learning_rate` is 0.02 unless given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a name or a number does not fit; the sentence names the argument.
+    """
+    depth, units = positive_int("depth", depth), positive_int("units", units)
+    rng = np.random.default_rng(positive_int("seed", seed, minimum=0))
+    x, labels, _, _ = load_digits(dtype="float64")
+    sizes = [x.shape[1], *[units] * depth, 10]
+    weights = []
+    for n, m in pairwise(sizes):
+        stddev = positive_number("spread", spread(n) if callable(spread) else spread)
+        weights.append(stddev * rng.standard_normal((n, m)))
+    return train_stack(x, labels, weights, activation, rng=rng, **{"learning_rate": 0.02} | options)
 
 
 def classify(

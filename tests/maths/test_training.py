@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from course_lib.maths.differences import central_differences
-from course_lib.maths.training import classify, softmax_cross_entropy, train_stack
+from course_lib.maths.training import (
+    classify,
+    softmax_cross_entropy,
+    train_on_digits,
+    train_stack,
+)
 
 
 def small_problem(activation_gain=1.0):
@@ -174,3 +179,31 @@ def test_weight_limit_must_be_above_0():
             x, labels, weights, "tanh",
             learning_rate=0.1, rng=np.random.default_rng(2), weight_limit=0,
         )  # fmt: skip
+
+
+def test_training_on_digits_starts_where_it_says():
+    run = train_on_digits("relu", lambda n: np.sqrt(2 / n), seed=4, depth=2, units=16, steps=1)
+    assert [W.shape for W in run.start] == [(64, 16), (16, 16), (16, 10)]
+    expected = np.sqrt(2 / 64) * np.random.default_rng(4).standard_normal((64, 16))
+    np.testing.assert_array_equal(run.start[0], expected)
+
+
+def test_a_plain_number_is_the_spread_of_every_layer():
+    same = train_on_digits("tanh", lambda n: 0.1, depth=1, units=4, steps=3)
+    run = train_on_digits("tanh", 0.1, depth=1, units=4, steps=3)
+    np.testing.assert_array_equal(run.losses, same.losses)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"spread": -1}, "`spread`"),
+        ({"spread": lambda n: float("nan")}, "`spread`"),
+        ({"depth": 0}, "`depth`"),
+        ({"seed": -1}, "`seed`"),
+        ({"activation": "swish"}, "activation"),
+    ],
+)
+def test_training_on_digits_refuses_in_one_sentence(change, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        train_on_digits(**{"activation": "tanh", "spread": 0.1, "steps": 1} | change)
