@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from course_lib.commands import chapters
+from course_lib.commands.recompute import last_line
 
 IMPORT_BOUND = 2.5
 BY_LAYER_BOUND = 2.0
@@ -150,8 +151,7 @@ def _execute(path: Path) -> tuple[float, float, str]:
     try:
         client.execute(env={**os.environ, "CI": "true"})
     except (CellExecutionError, DeadKernelError) as error:
-        last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        return time.perf_counter() - began, 0.0, last
+        return time.perf_counter() - began, 0.0, last_line(error)
     seconds = time.perf_counter() - began
     text = "".join(output.get("text", "") for output in probe.outputs)
     return seconds, json.loads(text) / 1e9, ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ def recompute(path: Path) -> int:
         with _recording():
             execute(path)
     except (CellExecutionError, DeadKernelError) as error:
-        print(f"{path.name} stopped: {_last_line(error)}")
+        print(f"{path.name} stopped: {last_line(error)}")
         return 1
     finally:
         data.refresh_manifest()
@@ -87,5 +88,4 @@ def _times() -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in files}
 
 
-def _last_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+x

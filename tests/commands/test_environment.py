@@ -445,6 +445,11 @@ def test_here_nothing_is_missing():
     assert environment.missing(dev=True) == []
 
 
+INSTALLED = {
+    environment._normal(dist.name): dist.version for dist in importlib.metadata.distributions()
+}
+
+
 class Fake:
     """An installed distribution."""
 
@@ -457,13 +462,10 @@ class Fake:
 
 def installed(monkeypatch, **changes):
     """Pretend that just what the course needs is installed, with changes."""
-    every = {
-        environment._normal(dist.name): dist.version for dist in importlib.metadata.distributions()
-    }
-    every.update({"course-lib": None, **changes})
+    every = {**INSTALLED, "course-lib": None, **changes}
     fakes = [Fake(name, version) for name, version in every.items() if version]
     fakes.append(Fake("course-lib", "0.1.0", ROOT.as_uri()))
-    monkeypatch.setattr(environment.importlib.metadata, "distributions", lambda path: iter(fakes))
+    monkeypatch.setattr(environment.importlib.metadata, "distributions", lambda **_: iter(fakes))
     return fakes
 
 
@@ -480,7 +482,7 @@ def test_any_build_of_tensorflow_will_do(monkeypatch, build):
     without = {"tensorflow": None, "tensorflow-cpu": None}
     installed(monkeypatch, **without)
     assert len(environment.missing(dev=False)) == 1
-    installed(monkeypatch, **without, **{build: "2.21.0"})
+    installed(monkeypatch, **{**without, build: "2.21.0"})
     assert environment.missing(dev=False) == []
 
 
