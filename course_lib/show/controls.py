@@ -2,21 +2,25 @@
 
 A control is described here and made into an ipywidgets widget by the explorer. The description is
 a frozen dataclass, so that tests can ask it for its corners and for random values.
+
+The page moves any value of a slider to the nearest step as soon as it shows it. So the same is done
+here first: what `compute` gets never depends on whether somebody is looking.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import ipywidgets
 import numpy as np
 
 from course_lib import checks
 
-SLIDER_STEPS = 50  # a key press moves a slider by 1/50 of its range, which can be seen
+SliderKind = TypeVar("SliderKind", "Slider", "LogSlider", "Integers")
+SLIDER_STEPS = 50  # a key press moves a slider by about 1/50 of its range, which can be seen
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Control:
         raise NotImplementedError
 
     def checked(self, name: str, value: Any) -> Any:
-        """Return `value` if a reader could set it, else raise with one sentence."""
+        """Return the nearest value that a reader can set, or raise with one sentence."""
         raise NotImplementedError
 
 
@@ -68,12 +72,16 @@ class Slider(Control):
 
     def random(self, rng: np.random.Generator) -> float:
         """Return a value on one of the slider's steps."""
-        steps = int((self.maximum - self.minimum) / self.step * (1 + 1e-9))
-        return min(self.minimum + self.step * int(rng.integers(0, steps + 1)), self.maximum)
+        return _nearest(rng.uniform(self.minimum, self.maximum), *self._grid)
 
     def checked(self, name: str, value: Any) -> float:
-        """Return `value` as a float within the range."""
-        return checks.number(name, value, minimum=self.minimum, maximum=self.maximum)
+        """Return the step nearest to `value`, which lies within the range."""
+        value = checks.number(name, value, minimum=self.minimum, maximum=self.maximum)
+        return _nearest(value, *self._grid)
+
+    @property
+    def _grid(self) -> tuple[float, float, float]:
+        return self.minimum, self.maximum, self.step
 
 
 @dataclass(frozen=True)
@@ -102,14 +110,18 @@ class LogSlider(Control):
 
     def random(self, rng: np.random.Generator) -> float:
         """Return a value whose exponent lies on one of the slider's steps."""
-        steps = int((self.max_exponent - self.min_exponent) / self.step * (1 + 1e-9))
-        exponent = self.min_exponent + self.step * int(rng.integers(0, steps + 1))
-        return 10.0 ** min(exponent, self.max_exponent)
+        exponent = rng.uniform(self.min_exponent, self.max_exponent)
+        return 10.0 ** _nearest(exponent, *self._grid)
 
     def checked(self, name: str, value: Any) -> float:
-        """Return `value` as a float within the range."""
+        """Return the step nearest to `value`, which lies within the range."""
         low, high = self.corners()
-        return checks.number(name, value, minimum=low, maximum=high)
+        value = checks.number(name, value, minimum=low, maximum=high)
+        return 10.0 ** _nearest(math.log10(value), *self._grid)
+
+    @property
+    def _grid(self) -> tuple[float, float, float]:
+        return self.min_exponent, self.max_exponent, self.step
 
 
 @dataclass(frozen=True)
@@ -136,11 +148,13 @@ class Integers(Control):
 
     def random(self, rng: np.random.Generator) -> int:
         """Return a value on one of the slider's steps."""
-        return int(rng.choice(np.arange(self.minimum, self.maximum + 1, self.step)))
+        value = rng.uniform(self.minimum, self.maximum)
+        return int(_nearest(value, self.minimum, self.maximum, self.step))
 
     def checked(self, name: str, value: Any) -> int:
-        """Return `value` as an int within the range."""
-        return checks.positive_int(name, value, minimum=self.minimum, maximum=self.maximum)
+        """Return the step nearest to `value`, which lies within the range."""
+        value = checks.positive_int(name, value, minimum=self.minimum, maximum=self.maximum)
+        return int(_nearest(value, self.minimum, self.maximum, self.step))
 
 
 @dataclass(frozen=True)
@@ -174,7 +188,7 @@ class Toggle(Control):
 
     def widget(self) -> ipywidgets.ValueWidget:
         """Return a `Checkbox`."""
-        return ipywidgets.Checkbox(value=self.value, description=self.label, indent=False)
+        return ipywidgets.Checkbox(value=self.value, description=self.label)
 
     def corners(self) -> list[bool]:
         """Return both values."""
@@ -199,9 +213,9 @@ def slider(
     label : str
         What stands before it: the thing, its symbol and its unit.
     minimum, maximum, value : float
-        The ends of its range, and where it begins.
+        The ends of its range, and where it begins; moved to the nearest step.
     step : float, optional
-        How far one key press moves it; a fiftieth of the range unless given.
+        How far one key press moves it; a round number near a fiftieth of the range unless given.
 
     Raises
     ------
@@ -211,9 +225,8 @@ def slider(
     _check_label(label)
     minimum, maximum = checks.number("minimum", minimum), checks.number("maximum", maximum)
     _check_range("minimum", minimum, "maximum", maximum)
-    value = checks.number("value", value, minimum=minimum, maximum=maximum)
-    step = (maximum - minimum) / SLIDER_STEPS if step is None else step
-    return Slider(label, value, minimum, maximum, checks.positive_number("step", step))
+    step = _round_step(maximum - minimum) if step is None else checks.positive_number("step", step)
+    return _started(Slider(label, value, minimum, maximum, step))
 
 
 def log_slider(
@@ -232,9 +245,10 @@ def log_slider(
     min_exponent, max_exponent : float
         The powers of ten at the ends of its range: -3 and 1 go from 0.001 to 10.
     value : float
-        Where it begins: the number itself, not its exponent.
+        Where it begins: the number itself, not its exponent; moved to the nearest step.
     step : float, optional
-        How far one key press moves the exponent; a fiftieth of the range unless given.
+        How far one key press moves the exponent; a round number near a fiftieth of the range
+        unless given.
 
     Raises
     ------
@@ -245,20 +259,19 @@ def log_slider(
     low = checks.number("min_exponent", min_exponent, minimum=-300, maximum=300)
     high = checks.number("max_exponent", max_exponent, minimum=-300, maximum=300)
     _check_range("min_exponent", low, "max_exponent", high)
-    value = checks.number("value", value, minimum=10.0**low, maximum=10.0**high)
-    step = (high - low) / SLIDER_STEPS if step is None else step
-    return LogSlider(label, value, low, high, checks.positive_number("step", step))
+    step = _round_step(high - low) if step is None else checks.positive_number("step", step)
+    return _started(LogSlider(label, value, low, high, step))
 
 
 def integers(label: str, minimum: int, maximum: int, value: int, step: int = 1) -> Integers:
-    """Describe a slider for a whole number; the arguments are those of `slider`."""
+    """Describe a slider for a whole number; the arguments are those of `slider`, in steps of 1."""
     _check_label(label)
     lowest = -(10**9)
     minimum = checks.positive_int("minimum", minimum, minimum=lowest)
     maximum = checks.positive_int("maximum", maximum, minimum=lowest)
     _check_range("minimum", minimum, "maximum", maximum)
-    value = checks.positive_int("value", value, minimum=minimum, maximum=maximum)
-    return Integers(label, value, minimum, maximum, checks.positive_int("step", step))
+    step = checks.positive_int("step", step)
+    return _started(Integers(label, value, minimum, maximum, step))
 
 
 def choice(label: str, options: Iterable[Any] | dict[str, Any], value: Any = None) -> Choice:
@@ -304,6 +317,27 @@ def _check_label(label: object) -> None:
 def _check_range(low_name: str, low: float, high_name: str, high: float) -> None:
     if not low < high:
         raise ValueError(f"`{low_name}` is {low} and `{high_name}` is {high}; it must be below.")
+
+
+def _started(control: SliderKind) -> SliderKind:
+    """Return the control with its first value checked and on one of its steps."""
+    return replace(control, value=control.checked("value", control.value))
+
+
+def _round_step(span: float) -> float:
+    """Return 1, 2 or 5 times a power of ten, near to a fiftieth of the range."""
+    rough = span / SLIDER_STEPS
+    power = 10.0 ** math.floor(math.log10(rough))
+    best = min((1.0, 2.0, 5.0, 10.0), key=lambda digit: abs(math.log(digit * power / rough)))
+    return best * power if power >= 1 else best / round(1 / power)
+
+
+def _nearest(value: float, low: float, high: float, step: float) -> float:
+    """Return the step nearest to a value; the upper end is one even if the last step is short."""
+    below = low + step * math.floor((value - low) / step + 1e-9)
+    steps = [min(below, high), min(below + step, high)]
+    # 0.2 + 3 * 0.1 is 0.5 and not 0.5000000000000001: twelve digits are more than a slider shows
+    return float(f"{min(steps, key=lambda there: abs(there - value)):.12g}")
 
 
 def _decimals(step: float, *numbers: float) -> int:

@@ -50,6 +50,7 @@ __all__ = [
 
 Arrays = dict[str, Any]
 PRINT_RATIO = 2.0  # pixels per CSS pixel of the picture that stands in where no kernel runs
+SLIDER_WIDTH = 190  # CSS pixels at least, for a slider and its number
 _HERE = Path(__file__).parent
 
 
@@ -237,15 +238,15 @@ class Explorer:
         width = max(len(control.label) for control in self.descriptions.values()) + 1
         for control in self.controls.values():
             control.layout.width = "auto"
-            if not isinstance(control, ipywidgets.Checkbox):
-                control.style.description_width = f"{width}ch"
-        columns = "repeat(auto-fit, minmax(340px, 1fr))"
+            control.style.description_width = f"{width}ch"
+        columns = f"repeat(auto-fit, minmax(calc({width}ch + {SLIDER_WIDTH}px), 1fr))"
         controls = ipywidgets.GridBox(
             list(self.controls.values()), layout={"grid_template_columns": columns}
         )
         buttons = ipywidgets.HBox([self._button(name) for name in self.presets])
         buttons.layout.flex_flow = "row wrap"
         explorer = ipywidgets.VBox([buttons, controls, self._view])
+        explorer.layout.max_width = f"{self._view.width}px"
         explorer.add_class("course-explorer")
         controls.add_class("course-controls")
         buttons.add_class("course-buttons")

@@ -156,7 +156,7 @@ def gradient_axes(
     axes.set_ylabel("log₁₀ of what arrives\n‖δ‖ / ‖δ at the loss‖")
     axes.set_xlim(-margin, distance + margin)
     axes.set_ylim(low, high)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.axhline(0.0, color=COLORS["frame"], linewidth=1.0, zorder=1.0)
     return axes
 
