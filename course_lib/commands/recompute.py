@@ -88,4 +88,7 @@ def _times() -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in files}
 
 
-x
+def last_line(error: Exception) -> str:
+    """Return the last line of what a kernel said of an error, without the colours."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return (plain.strip().splitlines() or [type(error).__name__])[-1]
