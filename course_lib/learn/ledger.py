@@ -128,19 +128,32 @@ def code_of(notebook: Path) -> Iterator[str]:
 def fill_in_claims(notebooks: Path | None = None) -> list[str]:
     """Write into the ledger which claims of the notebooks settle each item; return what changed.
 
+    The manifest is refreshed with it. Where there is no notebook at all, nothing is touched.
+
     Parameters
     ----------
     notebooks : Path, optional
         The folder of the chapters; the course's own unless given.
+
+    Raises
+    ------
+    ValueError
+        When a claim cannot be read without running it; the sentence names the notebook.
     """
     place = data.folder() / FILE
     notebooks = notebooks or data.folder().parent / "notebooks"
+    chapters = sorted(notebooks.glob("[0-9][0-9]_*.ipynb"))
+    if not chapters:
+        return []
     settled: dict[str, list[str]] = {}
-    for notebook in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
-        for source in code_of(notebook):
-            for written in written_claims(source):
-                for item in written.settles:
-                    settled.setdefault(item, []).append(written.id)
+    for notebook in chapters:
+        try:
+            made = [claim for source in code_of(notebook) for claim in written_claims(source)]
+        except (SyntaxError, ValueError) as error:
+            raise ValueError(f"{notebook.name}: {error}") from None
+        for claim in made:
+            for item in claim.settles:
+                settled.setdefault(item, []).append(claim.id)
     rows = list(csv.DictReader(io.StringIO(place.read_text(encoding="utf-8"))))
     changed = []
     for row in rows:

@@ -200,5 +200,5 @@ def test_the_seed_of_the_course(monkeypatch):
     assert seed() == 7
     for text in ("seven", "-1", "1.5", "4294967296"):
         monkeypatch.setenv("COURSE_SEED", text)
-        with pytest.raises(ValueError, match="COURSE_SEED is .*; it takes a whole number"):
+        with pytest.raises(ValueError, match=r"COURSE_SEED is .*; it takes a whole number"):
             seed()

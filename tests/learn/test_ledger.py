@@ -22,6 +22,8 @@ ITEMS = list(ledger().values())
 NOTEBOOKS = sorted((data.folder().parent / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 FINISHED = {notebook.name[:2]: notebook for notebook in NOTEBOOKS}
 
+FILL_IN = "python -c 'from course_lib.learn import ledger; print(ledger.fill_in_claims())'"
+
 each_finished_chapter = pytest.mark.parametrize("chapter", FINISHED)
 
 
@@ -84,7 +86,8 @@ def test_the_ledger_names_the_claims_that_the_chapter_makes(chapter):
     assert twice == []
     named = {(claim, item.id) for item in ITEMS for claim in item.claims}
     named = {pair for pair in named if pair[0][:2] == chapter}
-    assert named == {(claim.id, item) for claim in made for item in claim.settles}
+    settled = {(claim.id, item) for claim in made for item in claim.settles}
+    assert named == settled, f"fill it in: {FILL_IN}"
 
 
 @each_finished_chapter
@@ -161,6 +164,20 @@ def test_the_column_of_claims_is_filled_in_from_the_notebooks(workshop):
         assert after[item].statement == before[item].statement
         assert after[item].correction == before[item].correction
     assert fill_in_claims() == []
+
+
+def test_nothing_is_touched_where_there_are_no_notebooks(workshop):
+    fill_in_claims()
+    (workshop / "notebooks" / "01_a.ipynb").unlink()
+    assert fill_in_claims() == []
+    assert ledger()["D0-1-C3"].claims == ("01-a",)
+
+
+def test_a_claim_that_cannot_be_read_names_its_notebook(workshop):
+    place = workshop / "notebooks" / "01_a.ipynb"
+    place.write_text(place.read_text().replace('settles=\\"D0-1-C3\\"', "settles=items"))
+    with pytest.raises(ValueError, match=r"01_a.ipynb: line 2: `items` must be written out"):
+        fill_in_claims()
 
 
 def test_a_damaged_ledger_is_reported_by_name(workshop):
