@@ -72,6 +72,8 @@ class Backward:
         Entries that are 0, of which no pass could say why; as a rule none.
     connected : ndarray of bool, shape (records,)
         Whether a way leads from the record to the loss that a gradient can go.
+    entries : ndarray of int, shape (records,)
+        Numbers in the output, without the states of a layer that nothing reads.
     passes : int
         Backward passes that were made.
     """
@@ -82,6 +84,7 @@ class Backward:
     true_zeros: np.ndarray
     unresolved: np.ndarray
     connected: np.ndarray
+    entries: np.ndarray
     passes: int
 
 
@@ -97,9 +100,13 @@ class _Gradient:
     parts: list[np.ndarray]
     exponent: int
 
+    @property
+    def size(self) -> int:
+        return sum(part.size for part in self.parts)
+
     @cached_property
     def zeros(self) -> int:
-        return sum(part.size - int(np.count_nonzero(part)) for part in self.parts)
+        return self.size - sum(int(np.count_nonzero(part)) for part in self.parts)
 
     @cached_property
     def top(self) -> float:
@@ -162,9 +169,20 @@ class _Passes:
             (unresolved if i in unexplained else true_zeros)[i] = gradient.zeros
         for layer, uses in self.uses.items():
             weight_norms[uses] = self.weights[layer].norm() if layer in self.weights else 0.0
-        connected = np.isin(np.arange(size), [*self.activations])
         return Backward(
-            norms, weight_norms, underflowed, true_zeros, unresolved, connected, self.count
+            activation_norms=norms,
+            weight_norms=weight_norms,
+            underflowed=underflowed,
+            true_zeros=true_zeros,
+            unresolved=unresolved,
+            connected=np.isin(np.arange(size), [*self.activations]),
+            entries=np.array(
+                [
+                    self.activations[i].size if i in self.activations else record.entries
+                    for i, record in enumerate(self.records)
+                ]
+            ),
+            passes=self.count,
         )
 
     def _scaled_passes(self, unexplained: set[int]) -> set[int]:

@@ -11,6 +11,7 @@ mean factor from one layer to the next. A factor of 1 arrives, below 1 vanishes,
 from __future__ import annotations
 
 import html
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -56,7 +57,7 @@ class LayerFlow:
         The two ends of the longest path (numbers of records), and the layers with weights on it
         after the first end; `layers_between` is 0, and the factor NaN, when there are none.
     entries : ndarray of int, shape (records,)
-        Numbers in the layer's output, batch included.
+        Numbers in the layer's output, batch included; states that nothing reads do not count.
     underflowed : ndarray of int, shape (records,)
         Entries of ∂𝓛/∂h that the format wrote as 0 and a scaled backward pass recovered. The
         norms contain them.
@@ -276,8 +277,7 @@ def by_layer(
     depth, path = _longest_paths(recording, gradients.connected)
     earliest, latest = path[0], path[-1]
     layers_between = sum(records[i].has_weights for i in path[1:])
-    entries = np.array([record.entries for record in records])
-    rms = gradients.activation_norms / np.sqrt(entries)
+    rms = gradients.activation_norms / np.sqrt(gradients.entries)
     narrowest = max(
         (record.dtype for record in records if record.is_floating),
         key=lambda dtype: FORMATS[dtype].smallest,
@@ -291,7 +291,7 @@ def by_layer(
         earliest=earliest,
         latest=latest,
         layers_between=layers_between,
-        entries=entries,
+        entries=gradients.entries,
         underflowed=gradients.underflowed,
         true_zeros=gradients.true_zeros,
         unresolved=gradients.unresolved,
@@ -480,8 +480,15 @@ def _in_one_sentence(sentence: str) -> Iterator[None]:
     except _SentenceError:
         raise
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-        lines = str(getattr(error, "message", error)).strip().splitlines() or ["no reason given"]
-        raise _SentenceError(f"{sentence}: {lines[0].rstrip(' .:')}.") from error
+        raise _SentenceError(f"{sentence}: {_reason(error)}.") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the line that says what is wrong, without Keras's frame and colours."""
+    text = re.sub(r"\x1b\[\d*m", "", str(getattr(error, "message", error)))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith("Exception encountered")]
+    return said[0].rstrip(" .:") if said else type(error).__name__
 
 
 def _longest_paths(recording: Recording, connected: np.ndarray) -> tuple[np.ndarray, list[int]]:

@@ -25,6 +25,7 @@ import tensorflow as tf
 __all__ = ["Record", "Recording", "unchanged"]
 
 _ABSENT = object()
+_NODES = ("_inbound_nodes", "_outbound_nodes")  # long lists that hold no layer
 
 # What they hold is called in a loop over time, where an output is no place in the network.
 _LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
@@ -208,16 +209,20 @@ class Recording:
         """Make a record of `outputs` and return them, perhaps as new tensors.
 
         A tensor that some other record holds, or that went in as it came out (dropout at
-        inference), is copied: only a tensor of its own has a gradient of its own. A layer
+        inference), is copied: only a tensor of its own has a gradient of its own. So are the
+        parts of a larger output, for an LSTM's sequence is made from its last state. A layer
         whose output is that of the last layer inside it needs no second record; if it has
         weights of its own, the record takes its name and its weights.
         """
         is_leaf = not self._inner[layer]
+        produced = _floating(outputs)
         tensors: list[tf.Tensor] = []
         inside: list[Record] = []
         sources = list(inputs) if is_leaf else []
         weights = _own_weights(layer, self._inner[layer])
         trainable = [weight for weight in weights if weight.trainable]
+        to_copy = {id(tensor) for tensor in inputs} if is_leaf else set()
+        to_copy |= {id(tensor) for tensor in produced} if len(produced) > 1 else set()
 
         def own(tensor: Any) -> Any:
             if not _is_floating(tensor):
@@ -230,7 +235,7 @@ class Recording:
                 return tensor
             if not is_leaf:
                 sources.append(tensor)
-            if not is_leaf or holder is not None or any(tensor is given for given in inputs):
+            if not is_leaf or holder is not None or id(tensor) in to_copy:
                 with self._links.stop_recording():
                     tensor = _copy(tensor)
             tensors.append(tensor)
@@ -321,10 +326,25 @@ def unchanged(model: keras.Model) -> Iterator[None]:
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
-    return [
-        *model.variables,
-        *(variable for metric in model.metrics for variable in metric.variables),
+    """Return all that a run may write to; states of recurrent layers are in no list of Keras's."""
+    states = [
+        variable
+        for layer in {model, *_all_layers(model)}
+        for variable in _held(layer, keras.Variable)
     ]
+    metrics = [variable for metric in model.metrics for variable in metric.variables]
+    return [*model.variables, *metrics, *states]
+
+
+def _all_layers(layer: keras.Layer) -> set[keras.Layer]:
+    """Return every layer inside `layer`, those that are called in loops too."""
+    found: set[keras.Layer] = set()
+    pending = [layer]
+    while pending:
+        children = set(_held(pending.pop(), keras.Layer)) - found
+        found |= children
+        pending.extend(children)
+    return found
 
 
 def _value(variable: keras.Variable) -> tf.Tensor:
@@ -364,23 +384,20 @@ def _layers_inside(layer: keras.Layer) -> list[keras.Layer]:
         return []
     if isinstance(layer, keras.Model):
         return [child for child in layer.layers if not isinstance(child, keras.layers.InputLayer)]
-    found: dict[int, keras.Layer] = {}
+    return list(dict.fromkeys(child for child in _held(layer, keras.Layer) if child is not layer))
 
-    def look(value: Any) -> None:
-        if isinstance(value, keras.Layer):
-            found.setdefault(id(value), value)
-        elif isinstance(value, (list, tuple, set)):
-            for item in value:
-                look(item)
+
+def _held(owner: Any, kind: type) -> Iterator[Any]:
+    """Yield what `owner` holds of a kind, in its attributes and in lists and dicts of them."""
+    pending = [value for name, value in vars(owner).items() if name not in _NODES]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, kind):
+            yield value
+        elif isinstance(value, list | tuple | set):
+            pending.extend(value)
         elif isinstance(value, dict):
-            for item in value.values():
-                look(item)
-
-    for name, value in vars(layer).items():
-        if not name.startswith("_inbound") and not name.startswith("_outbound"):
-            look(value)
-    found.pop(id(layer), None)
-    return list(found.values())
+            pending.extend(value.values())
 
 
 def _operations(layers: Iterable[keras.Layer]) -> list[keras.Operation]:
