@@ -90,6 +90,11 @@ def main(arguments: Sequence[str]) -> int:
     return environment.run(argv, env=variables, cwd=environment.ROOT)
 
 
+def here() -> None:
+    """Report from inside the environment that runs this: what a notebook asks."""
+    report(INSIDE)
+
+
 def report(checks: Sequence[Callable[[], Finding]]) -> int:
     """Print the finding of each check as it comes; return 1 if one that matters is not well."""
     worst = 0
