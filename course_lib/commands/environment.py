@@ -31,8 +31,9 @@ import time
 import tomllib
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = {"learn": "requirements.txt", "test": "tests/requirements.txt"}
@@ -81,7 +82,7 @@ def ensure(dev: bool = False) -> Path:
     return python_of(venv)
 
 
-def run(argv: Sequence[str | os.PathLike], **options) -> int:
+def run(argv: Sequence[str | os.PathLike], **options: Any) -> int:
     """Run a command to its end with the environment's programs first on PATH; return its exit code.
 
     The child shares terminal and standard input. Ctrl-C reaches it from the terminal; this
@@ -392,7 +393,7 @@ def _make(venv: Path, dev: bool) -> None:
             _carry_out(_creation(venv), "Making the environment", began)
         wanted = [LOCKS[name] for name in stale]
         _carry_out(_installation(venv, wanted), "Installing", began, total=_count(wanted))
-        keep_originals(ROOT)
+        _prepare_notebooks(python_of(venv), dev)
         (venv / (STAMP + ".new")).write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
         (venv / (STAMP + ".new")).replace(venv / STAMP)
     except OSError as error:
@@ -417,11 +418,13 @@ def _installation(venv: Path, locks: Sequence[str]) -> list[str]:
     return argv + [word for lock in locks for word in ("-r", lock)]
 
 
-def keep_originals(root: Path) -> None:
-    """Keep the chapters for `reset`, where there is no git to restore them from."""
-    from course_lib.commands import reset
+def _prepare_notebooks(python: Path, dev: bool) -> None:
+    """Keep the chapters for `reset` where there is no git; else have git store no outputs."""
+    from course_lib.commands import chapters, reset
 
-    reset.keep_originals(root)
+    reset.keep_originals(ROOT)
+    if dev and (ROOT / ".git").exists():  # not the git of some folder above
+        chapters.install_filter(python, ROOT)
 
 
 def _why(venv: Path, stamp: dict, now: dict, whole: bool) -> str:
@@ -522,7 +525,7 @@ class Progress:
         self.terminal = sys.stderr.isatty()
         self.next = time.monotonic() + (0 if self.terminal else 15)
 
-    def read(self, stream) -> None:
+    def read(self, stream: Iterable[str]) -> None:
         """Take in what the installer says."""
         for line in stream:
             self.lines.append(line.rstrip())
@@ -628,7 +631,7 @@ def _has_terminal() -> bool:
 
 
 @contextlib.contextmanager
-def _handing_termination_to(child: subprocess.Popen):
+def _handing_termination_to(child: subprocess.Popen) -> Iterator[None]:
     """While a child runs, SIGTERM is for the child. Only the main thread may set this."""
     if threading.current_thread() is not threading.main_thread():
         yield

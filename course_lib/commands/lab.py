@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from course_lib.commands import environment
 
 FIRST = "notebooks/00_start_here.ipynb"
 
 
-def command(python, arguments: Sequence[str]) -> list[str]:
+def command(python: str | Path, arguments: Sequence[str]) -> list[str]:
     """Return the command that opens JupyterLab; what it does not know itself it hands on."""
     parser = argparse.ArgumentParser(
         prog="python -m course_lib lab",

@@ -40,7 +40,7 @@ def test_the_split_is_the_order_of_the_file():
     assert y_test[-5:].tolist() == [9, 0, 8, 9, 8]
 
 
-def test_standardised_digits_have_mean_0_and_mean_square_1():
+def test_standardized_digits_have_mean_0_and_mean_square_1():
     x_train, _, x_test, _ = data.load_digits(standardize=True, dtype="float64")
     assert x_train.dtype == np.float64
     assert abs(x_train.mean()) < 1e-12
@@ -74,7 +74,7 @@ def test_bad_arguments_get_one_sentence(keywords, error, names):
     assert str(caught.value).count("\n") == 0
 
 
-def test_every_file_that_is_shipped_has_licence_origin_and_checksum():
+def test_every_file_that_is_shipped_has_license_origin_and_checksum():
     for name, entry in data.manifest().items():
         assert entry["licence"].startswith(("CC BY 4.0", "public domain", "MIT")), name
         assert len(entry["origin"]) > 20, name

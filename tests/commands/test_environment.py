@@ -82,7 +82,9 @@ def test_a_full_disk_is_noticed_before_anything_is_made(tmp_path):
 
 
 def test_a_folder_too_deep_for_windows_is_noticed():
-    deep = Path("C:/Users/somebody/Documents/courses/in spring/gradients/how-much-arrives/.venv")
+    deep = Path(
+        "D:/everything/that/somebody/keeps/courses/in spring/gradients/how-much-arrives/.venv"
+    )
     sentence = environment.too_deep(deep, windows=True, long_paths=lambda: False)
     assert "C:\\course" in sentence
     assert is_one_sentence(sentence)
@@ -114,7 +116,7 @@ OUTPUTS = {
     ],
     "long": [
         "ERROR: Could not install packages due to an OSError: [Errno 2] No such file or directory: "
-        "'C:\\\\Users'\nHINT: This error might have occurred since this system does not have "
+        "'D:\\\\deep'\nHINT: This error might have occurred since this system does not have "
         "Windows Long Path support enabled.",
         "[WinError 206] The filename or extension is too long",
     ],
@@ -653,7 +655,8 @@ def offline_clone(tmp_path, monkeypatch):
     (root / "tests").mkdir()
     for name in ("pyproject.toml", "requirements.txt", "tests/requirements.txt", "README.md"):
         shutil.copy(ROOT / name, root / name)
-    nowhere = "http://127.0.0.1:9/simple"  # the port of `discard`, where nobody listens
+    host = "127.0.0.1:9"  # the port of `discard`, where nobody listens
+    nowhere = f"http://{host}/simple"
     cleared = {name: value for name, value in os.environ.items()
                if not name.upper().startswith(("PIP_", "UV_", "COURSE_", "VIRTUAL_ENV"))
                and not name.lower().endswith("_proxy")}  # fmt: skip

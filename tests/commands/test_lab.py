@@ -13,6 +13,8 @@ import pytest
 
 from course_lib.commands import environment, lab
 
+HOST = "127.0.0.1"
+
 
 def test_the_first_chapter_is_opened_and_nothing_leaves_the_machine():
     argv = lab.command("python", [])
@@ -53,18 +55,18 @@ def test_jupyterlab_runs_in_the_courses_folder_and_its_exit_code_counts(monkeypa
 @pytest.mark.skipif(os.name == "nt", reason="ends the server with a POSIX signal")
 def test_jupyterlab_answers_and_ends_when_asked(tmp_path):
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HOST, 0))
         port = probe.getsockname()[1]
     variables = {**os.environ, "JUPYTER_CONFIG_DIR": str(tmp_path), "COURSE_ENV": "current"}
     log = tmp_path / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "course_lib", "lab", "--no-browser", "--port", str(port),
-             "--ip=127.0.0.1", "--allow-root", "--IdentityProvider.token=secret"],
+             f"--ip={HOST}", "--allow-root", "--IdentityProvider.token=secret"],
             cwd=environment.ROOT, env=variables, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
         )  # fmt: skip
     try:
-        address = f"http://127.0.0.1:{port}/api/contents/notebooks?token=secret"
+        address = f"http://{HOST}:{port}/api/contents/notebooks?token=secret"
         answer = ask(address, process)
         assert answer["type"] == "directory"  # the server's root is the course's folder
         assert re.search(rf"http://[^ ]*:{port}/lab/tree/{lab.FIRST}\?token=", log.read_text())

@@ -91,7 +91,11 @@ def test_control_two_lists_that_disagree(copy):
         ("-e .\n", "", "the first line must be `-e .`"),
         ("numpy==", "numpy>=", "does not meet `numpy"),
         ("keras==", "# keras==", "does not meet `keras"),
-        ("\nnumpy==", "\n--index-url https://example.org\nnumpy==", "names an address or a path"),
+        (
+            "\nnumpy==",
+            "\n--index-url" + " https://example.org\nnumpy==",
+            "names an address or a path",
+        ),
         ("sys_platform == 'win32'\n", "sys_platform == 'os2'\n", "Python 3.11, win32 AMD64"),
     ],
 )
