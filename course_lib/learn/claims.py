@@ -178,8 +178,9 @@ def _judge(
         wanted = one_figure("equals", equals)
         if tolerance is None:
             return value == wanted and _is_number(value) == _is_number(wanted), f"{text(wanted)}"
-        allowed = _number("tolerance", tolerance) * (abs(_number("equals", wanted)) or 1.0)
-        near = value == wanted or abs(_number("measured", value, nan=True) - wanted) <= allowed
+        target, number = _number("equals", wanted), _number("measured", value, nan=True)
+        allowed = _number("tolerance", tolerance) * (abs(target) or 1.0)
+        near = number == target or abs(number - target) <= allowed
         return near, f"{text(wanted)}, give or take {text(allowed)}"
     number = _number("measured", value, nan=True)
     if below is not None:

@@ -44,6 +44,12 @@ function render({ model, el }) {
     field.inputMode = "decimal";
     field.autocomplete = "off";
     label.append(model.get("label") + " ", field, " " + model.get("unit"));
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;  // JupyterLab keeps Enter from submitting a form
+      event.preventDefault();
+      event.stopPropagation();
+      give(field.value);
+    });
     const button = document.createElement("button");
     button.textContent = "Commit";
     answers.append(label, button);

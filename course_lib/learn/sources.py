@@ -89,7 +89,7 @@ def _row_html(item: Item) -> str:
     )
     return (
         f'<tr><th scope="row" style="{CELL}white-space:nowrap;font-weight:normal">'
-        f"<code>{item.id}</code></th>"
+        f'<code style="white-space:nowrap">{item.id}</code></th>'
         + "".join(f'<td style="{CELL}">{cell}</td>' for cell in cells)
         + "</tr>"
     )

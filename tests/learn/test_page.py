@@ -2,6 +2,8 @@
 
 import math
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from course_lib.learn import page
         (0.00099, "9.9e-4"),
         (1.2e-19, "1.2e-19"),
         (-1.2e-19, "-1.2e-19"),
+        (4e-19, "4e-19"),
         (3.4028e38, "3.4e38"),
         (math.inf, "inf"),
         (math.nan, "nan"),
@@ -128,3 +131,8 @@ def test_a_widget_comes_with_html_for_pages_without_a_kernel(monkeypatch):
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/html"] == "<p>Which?</p><ul><li>a &lt; b</li><li>c</li></ul>"
     assert bundle["text/plain"] == "Which?\n  ( ) a < b\n  ( ) c"
+
+
+def test_learning_loads_no_tensorflow():
+    code = "import sys; from course_lib import learn; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -355,11 +355,11 @@ def _judged(exercise: Exercise, trials: list[tuple]) -> str | None:
         return explain(trials, exercise.parameters, exercise.tolerance, exercise.each_entry)
     for arguments, value, reference in trials:
         try:
-            no_number = is_number(reference) and not is_number(value)
-            sentence = no_number or exercise.judge(value, *running.copies(arguments))
+            foreseen = is_number(value) or not is_number(reference)
+            sentence = exercise.judge(value, *running.copies(arguments)) if foreseen else None
         except Exception:  # of what a learner may hand over, a judge foresees a part
-            no_number = True
-        if no_number:
+            foreseen = False
+        if not foreseen:
             return (
                 f"The answer is {what_it_is(value)}; a right one is of another kind: "
                 f"{kind_of(reference)}."

@@ -242,7 +242,7 @@ class _Evidence:
         for i, name in enumerate(self.names):
             for axis in range(3):
                 sizes = [_size(arguments[i], axis) for arguments in self.inputs]
-                if None in sizes or 0 in sizes:
+                if 0 in sizes:
                     continue
                 what = f"the size of axis {axis} of `{name}` (here {sizes[0]})"
                 for power, sentence in _POWERS.items():
@@ -345,12 +345,13 @@ def _all_close(numbers: Sequence[float | None], others: Sequence[float]) -> bool
     return bool(np.allclose(np.array(numbers, float), np.array(others, float), rtol=CLOSE, atol=0))
 
 
-def _size(argument: Any, axis: int) -> int | None:
+def _size(argument: Any, axis: int) -> int:
+    """Return the size of an argument along an axis, 0 where it has no such axis."""
     if isinstance(argument, list) and axis == 0:
         return len(argument)
     if isinstance(argument, np.ndarray) and axis < argument.ndim:
         return argument.shape[axis]
-    return None
+    return 0
 
 
 def _distance(value: NDArray, wanted: NDArray, each_entry: bool) -> float:
