@@ -71,6 +71,8 @@ class Canvas:
         ratio : float
             Pixels per CSS pixel: 1 on an ordinary screen, 2 on a fine one.
         """
+        for axes in self.figure.axes:
+            axes.viewLim  # noqa: B018 -- asking for them settles limits that autoscaling left open
         if self.figure.stale:
             self._find_movers()
             for known in self._sheets.values():
@@ -146,8 +148,9 @@ class Canvas:
             if artist.get_animated():
                 artist.draw(sheet.renderer)
             if isinstance(artist, Axes) and artist.get_visible():
+                framed = artist.axison and artist.get_frame_on()
                 for child in _in_order(artist.get_children()):
-                    if child.get_animated():
+                    if child.get_animated() and (framed or not isinstance(child, Spine)):
                         child.draw(sheet.renderer)
 
 

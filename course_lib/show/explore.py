@@ -50,6 +50,7 @@ __all__ = [
 
 Arrays = dict[str, Any]
 PRINT_RATIO = 2.0  # pixels per CSS pixel of the picture that stands in where no kernel runs
+UPDATE = "a `draw` that returns a function `update(arrays)`, which moves what it made"
 SLIDER_WIDTH = 190  # CSS pixels at least, for a slider and its number
 _HERE = Path(__file__).parent
 
@@ -79,7 +80,7 @@ class Explorer:
     arrays : dict
         What `compute` returned for the picture that is shown.
     image : array of shape (height, width, 4), or None
-        The picture's pixels.
+        The pixels of the last picture without an error, one per CSS pixel.
     alt : str
         The picture in words.
     error : str
@@ -104,22 +105,16 @@ class Explorer:
         self.presets = {"Reset": {}, **presets}
         self.start = {name: control.value for name, control in controls.items()}
         self.arrays: Arrays = {}
+        self.image: Pixels | None = None
         self.alt = self.error = ""
         self._describe = alt
+        self._update: Callable[[Arrays], object] | None = None
         self._canvas: Canvas | None = None
         self._together = False
         self._view = PictureView(width=round(figsize[0] * PIXELS_PER_INCH))
         self._view.on_msg(self._on_message)
         self.controls = {name: control.widget() for name, control in controls.items()}
         self.widget = self._lay_out()
-        with house_style():
-            self.figure = Figure(figsize=figsize)
-            self._update = draw(self.figure)
-        if not callable(self._update):
-            raise TypeError(
-                f"`draw` returned {checks.shown(self._update)}; it takes the figure, makes its "
-                "artists, and returns a function `update(arrays)` that moves them."
-            )
         self._follow()
         for control in self.controls.values():
             control.observe(self._on_value, names="value")
@@ -128,11 +123,6 @@ class Explorer:
     def values(self) -> dict[str, Any]:
         """What each control is set to."""
         return {name: control.value for name, control in self.controls.items()}
-
-    @property
-    def image(self) -> Pixels | None:
-        """The picture's pixels as they are now, one pixel per CSS pixel."""
-        return None if self._canvas is None else np.array(self._pixels())
 
     @property
     def canvas(self) -> Canvas:
@@ -190,26 +180,30 @@ class Explorer:
             with np.errstate(all="ignore"):  # what is not finite is reported in words, below
                 arrays = self.compute(**values)
             _check_arrays(arrays)
-            with house_style():
-                self._update(arrays)
             alt = self._describe(arrays)
             checks.instance("alt(arrays)", alt, str, "a sentence that says what the picture shows")
-            if self._canvas is None:
-                self._start_canvas(arrays)
+            with house_style():
+                self._move_artists(arrays)
             pixels = self._pixels()
-        except Exception as error:  # whatever a reader's own compute may raise
+        except Exception as error:  # whatever a reader's own functions may raise
             self._fail(values, error)
             return
-        self.arrays, self.alt, self.error = arrays, alt, ""
+        self.arrays, self.image, self.alt, self.error = arrays, np.array(pixels), alt, ""
         if self._view.frame == 0:
             self._send(encoding.png(pixels), "image/png", 1.0)
         else:
             self._send(encoding.jpeg(pixels), "image/jpeg", 0.0)
 
-    def _start_canvas(self, arrays: Arrays) -> None:
-        with house_style():
-            self._canvas = Canvas(self.figure)
-            self._update(arrays)  # once more, so that it shows which artists it moves
+    def _move_artists(self, arrays: Arrays) -> None:
+        """Move what `draw` made; make it first, unless that has been done."""
+        if self._canvas is not None and self._update is not None:
+            self._update(arrays)
+            return
+        figure = Figure(figsize=self.figsize)
+        self._update = checks.function("draw(figure)", self.draw(figure), UPDATE)
+        self._update(arrays)
+        self._canvas = Canvas(figure)
+        self._update(arrays)  # once more, so that it shows which artists it moves
 
     def _pixels(self, ratio: float = 1.0) -> Pixels:
         with house_style():
@@ -261,10 +255,11 @@ class Explorer:
         """Return the widget, and for where none can run a picture with its alt text."""
         bundle = dict(self.widget._repr_mimebundle_())
         words = self.error or self.alt
-        bundle["text/plain"] = f"{words} (An explorer: run the cell above to move its sliders.)"
+        bundle["text/plain"] = f"{words} (An explorer: run this cell, then move its sliders.)"
         metadata: dict[str, Any] = {}
-        if self._canvas is not None:
-            bundle["image/png"] = encoding.base64_text(encoding.png(self._pixels(PRINT_RATIO)))
+        if self.image is not None:
+            pixels = self.image if self.error else self._pixels(PRINT_RATIO)
+            bundle["image/png"] = encoding.base64_text(encoding.png(pixels))
             height = round(self.figsize[1] * PIXELS_PER_INCH)
             size = {"width": self._view.width, "height": height}
             metadata["image/png"] = {"alt": words, **size}
