@@ -52,9 +52,9 @@ Nothing that an answer does stops the notebook.
 
 An answer may also be a number, an array, a text or a choice: then `reference` takes no argument
 and returns it, a mistake holds the wrong value (or computes it), and there are no `inputs`.
-With `options=("relu", "tanh")` the answer is one of these words, and every wrong one needs its
-mistake. Where many answers are right ("find weights that explode"), give `judge(answer, *inputs)`:
-it returns None, or one sentence that says what is wrong; `reference` is then one right answer.
+With `options=(…)` the answer is one of four words or more, and every wrong one needs its mistake.
+Where many answers are right ("find weights that explode"), give `judge(answer, *inputs)`: it
+returns None, or one sentence that says what is wrong; `reference` is then one right answer.
 
 `solution` shows the source of `reference` as it stands in the module, so keep it as you would
 want it read: standard names, no helper outside NumPy but those that `setup` imports.
@@ -128,7 +128,7 @@ class Exercise:
         `inputs(rng)` returns a tuple of arguments, new at each call. Without it the answer is a
         value and no function.
     options : sequence of str
-        The words to choose from, where the answer is a choice.
+        The words to choose from, where the answer is a choice; four or more.
     judge : callable, optional
         `judge(answer, *inputs)` returns None when the answer is right, else one sentence; for
         exercises with many right answers. For a function, `answer` is what it returned.
