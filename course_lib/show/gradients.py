@@ -481,19 +481,29 @@ def _finding(curves: dict[str, Curve], unit: str) -> str:
         factor = 10.0 ** (left / depth) if depth else 1.0
         one = unit.removesuffix("s")
         return f"{_arriving(left)} arrives: a factor of {factor:.3g} a {one}"
-    ordered = sorted(curves, key=lambda name: curves[name].height[-1])
-    return "; ".join(
-        f"{name}: {_arriving(curves[name].height[-1])} arrives"
-        for name in (ordered[-1], ordered[0])
+    best, worst = (
+        choose(curves, key=lambda name: curves[name].height[-1]) for choose in (max, min)
     )
+    passes = [f"{name} passes {_share(curves[name].height[-1])}" for name in (best, worst)]
+    return f"{passes[0]} of the gradient, {passes[1]}"
 
 
 def _arriving(height: float) -> str:
     """Return what 10^height of the gradient is in words."""
     if not np.isfinite(height):
+        return _share(height)
+    return (
+        f"{_share(height)} of the gradient"
+        if height <= 0
+        else f"{_share(height)} times the gradient"
+    )
+
+
+def _share(height: float) -> str:
+    """Return 10^height as a reader would write it."""
+    if not np.isfinite(height):
         return "nothing" if height < 0 else "more than can be stored"
-    share = f"10^{height:.0f}" if abs(height) > 300 else _short_number(10.0**height)
-    return f"{share} of the gradient" if height <= 0 else f"{share} times the gradient"
+    return f"10^{height:.0f}" if abs(height) > 300 else _short_number(10.0**height)
 
 
 def _short_number(value: float) -> str:
