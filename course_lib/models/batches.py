@@ -114,8 +114,8 @@ def _as_the_model_takes(model: keras.Model, x: Any) -> Any:
         return _cast(x, kinds)
     if len(parts) != len(inputs):
         raise ValueError(
-            f"`x` has {len(parts)} part(s), the model has {len(inputs)} inputs; "
-            "it takes one array for each."
+            f"`x` has {_count(len(parts), 'part')}, the model has "
+            f"{_count(len(inputs), 'input')}; it takes one array for each."
         )
     ordered = inputs
     if isinstance(x, dict):  # flattened by sorted keys; match by name where the names agree
@@ -126,6 +126,8 @@ def _as_the_model_takes(model: keras.Model, x: Any) -> Any:
         if not _fits(tuple(part.shape), tuple(tensor.shape)):
             takes = ", ".join("batch" if n is None else str(n) for n in tensor.shape)
             raise ValueError(f"`x` has shape {tuple(part.shape)}; the model takes ({takes}).")
+        if part.dtype == tf.string and tensor.dtype != "string":
+            raise TypeError(f"`x` holds text; the model takes {tensor.dtype}.")
     return _cast(x, [tensor.dtype for tensor in ordered])
 
 
@@ -147,6 +149,10 @@ def _fits(shape: tuple[int, ...], takes: tuple[int | None, ...]) -> bool:
     return len(shape) == len(takes) and all(
         size is None or size == given for given, size in zip(shape, takes, strict=True)
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _shapes(value: Any) -> Any:

@@ -28,7 +28,7 @@ from course_lib.models.backward import FORMATS, differentiate
 from course_lib.models.batches import check_batch
 from course_lib.models.recording import Record, Recording, unchanged
 
-__all__ = ["LayerFlow", "by_layer", "cost_ratio"]
+__all__ = ["FlowError", "LayerFlow", "by_layer", "cost_ratio"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -253,7 +253,7 @@ def by_layer(
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, FlowError (a ValueError)
         When an argument does not fit, in one sentence.
     """
     instance("model", model, keras.Model, "a Keras model, such as `keras.Sequential([...])`")
@@ -377,7 +377,7 @@ def _objective(model: keras.Model, loss: Any, batch: Any) -> Callable[[Any], tf.
 
     def as_compiled(outputs: Any) -> tf.Tensor:
         if not own and getattr(model, "loss", None) is None and not model.losses:
-            raise _SentenceError(
+            raise FlowError(
                 "`model` is not compiled with a loss, so there is nothing to differentiate; "
                 'pass one: `by_layer(model, x, y, loss="mse")`.'
             )
@@ -391,6 +391,8 @@ def _objective(model: keras.Model, loss: Any, batch: Any) -> Callable[[Any], tf.
         return sum(map(keras.ops.sum, model.losses), total)
 
     def objective(outputs: Any) -> tf.Tensor:
+        if y is None and (loss is not None or getattr(model, "loss", None) is not None):
+            raise FlowError("`y` is None; the loss takes one target a sample.")
         shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten(outputs)]
         with _in_one_sentence(
             f"the loss cannot be computed from `y`, of shape {batch.y_shapes}, and the model's "
@@ -398,9 +400,7 @@ def _objective(model: keras.Model, loss: Any, batch: Any) -> Callable[[Any], tf.
         ):
             value = as_compiled(outputs) if loss is None else as_given(outputs)
         if not isinstance(value, tf.Tensor) or value.shape.rank != 0:
-            raise _SentenceError(
-                f"the loss is {shown(value)}; it has to be one number for the batch."
-            )
+            raise FlowError(f"the loss is {shown(value)}; it has to be one number for the batch.")
         return value
 
     if loss is not None:
@@ -450,7 +450,7 @@ def _pairs(loss: Any, y: Any, outputs: Any, weight: Any) -> list[tuple[Any, Any,
     targets = list(y) if isinstance(y, list | tuple) else [y]
     for name, values in (("loss", losses), ("y", targets), ("sample_weight", weights)):
         if len(values) != len(outputs):
-            raise _SentenceError(
+            raise FlowError(
                 f"`{name}` has {_count(len(values), 'part')}, the model has "
                 f"{_count(len(outputs), 'output')}; it takes one for each."
             )
@@ -461,15 +461,15 @@ def _by_name(name: str, value: Any, outputs: list[str]) -> dict[str, Any]:
     if name == "loss" and not isinstance(value, dict):
         return dict.fromkeys(outputs, value)
     if not isinstance(value, dict) or set(value) != set(outputs):
-        raise _SentenceError(
+        raise FlowError(
             f"`{name}` is {shown(value)}; it takes a dict with the names of the model's outputs, "
             f"{', '.join(outputs)}."
         )
     return value
 
 
-class _SentenceError(ValueError):
-    """One sentence of ours, which needs no other around it."""
+class FlowError(ValueError):
+    """A model, a batch and a loss do not fit together; the message is one sentence."""
 
 
 @contextmanager
@@ -477,15 +477,16 @@ def _in_one_sentence(sentence: str) -> Iterator[None]:
     """Turn what Keras or TensorFlow says of shapes that do not fit into one sentence."""
     try:
         yield
-    except _SentenceError:
+    except FlowError:
         raise
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-        raise _SentenceError(f"{sentence}: {_reason(error)}.") from error
+        raise FlowError(f"{sentence}: {_reason(error)}.") from error
 
 
 def _reason(error: Exception) -> str:
     """Return the line that says what is wrong, without Keras's frame and colours."""
-    text = re.sub(r"\x1b\[\d*m", "", str(getattr(error, "message", error)))
+    noise = r"\x1b\[\d*m|\{\{.*?\}\} ?| ?\[Op:.*"
+    text = re.sub(noise, "", str(getattr(error, "message", error)))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = [line for line in lines if not line.startswith("Exception encountered")]
     return said[0].rstrip(" .:") if said else type(error).__name__

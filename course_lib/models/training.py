@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from course_lib import data
-from course_lib.checks import instance, number, positive_int, positive_number, shown
+from course_lib.checks import function, instance, number, positive_int, positive_number, shown
 from course_lib.models.batches import check_batch
 
 __all__ = ["History", "RecordError", "accuracy", "fit", "recorded"]
@@ -141,9 +141,11 @@ def fit(
         config |= {"learning_rate": learning_rate, "momentum": momentum}
     else:
         instance("optimizer", optimizer, keras.optimizers.Optimizer, "a Keras optimiser")
-        config |= {"optimizer": optimizer.name}
+        rate = float(optimizer.learning_rate)
+        config |= {"optimizer": type(optimizer).__name__, "learning_rate": rate}
     if loss is None:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    function("loss", loss, "a function of (y_true, y_pred)")
 
     step = _step(model, samples.x, samples.y, loss, optimizer)
     losses: list[float] = []
@@ -272,11 +274,10 @@ class Progress:
 
     def show(self, losses: list[float]) -> None:
         """Show how far the run is, if the last showing is long enough ago."""
-        now = time.perf_counter()
-        if now - self._last < self.INTERVAL:
+        now, done = time.perf_counter(), len(losses)
+        if now - self._last < self.INTERVAL or done == self.steps:
             return
         self._last = now
-        done = len(losses)
         left = (now - self._start) / done * (self.steps - done)
         self._show(
             f"{self.label}: step {done} of {self.steps}, loss {losses[-1]:.3g}, {left:.0f} s left",

@@ -71,7 +71,7 @@ def _vectors(rng):
 
 
 def _sequences(rng):
-    return rng.normal(size=(6, 5, 4)).astype("float32"), rng.integers(3, size=6)
+    return rng.normal(size=(6, 3, 4)).astype("float32"), rng.integers(3, size=6)
 
 
 def _images(rng):
@@ -166,13 +166,13 @@ def convolutions(rng):
 
 
 def stateful(rng):
-    inputs = keras.Input(batch_shape=(6, 5, 4))
+    inputs = keras.Input(batch_shape=(6, 3, 4))
     h = K.LSTM(4, stateful=True, return_sequences=True)(inputs)
     return keras.Model(inputs, K.Dense(3)(K.GRU(3, stateful=True)(h))), *_sequences(rng), LOGITS
 
 
 def both_directions(rng):
-    inputs = keras.Input((5, 4))
+    inputs = keras.Input((3, 4))
     h = K.Bidirectional(K.LSTM(3, return_sequences=True))(inputs)
     h = K.TimeDistributed(K.Dense(4, activation="tanh"))(h)
     cells = [K.GRUCell(3), K.SimpleRNNCell(3)]
@@ -180,7 +180,7 @@ def both_directions(rng):
 
 
 def states_returned(rng):
-    inputs = keras.Input((5, 4))
+    inputs = keras.Input((3, 4))
     sequence, h, _ = K.LSTM(3, return_sequences=True, return_state=True, name="reader")(inputs)
     joined = K.Concatenate()([K.GlobalAveragePooling1D()(sequence), h])
     return keras.Model(inputs, K.Dense(3)(joined)), *_sequences(rng), LOGITS
@@ -188,14 +188,14 @@ def states_returned(rng):
 
 def masked_tokens(rng):
     model = keras.Sequential(
-        [keras.Input((6,)), K.Embedding(9, 4, mask_zero=True), K.Dropout(0.2), K.GRU(3), K.Dense(3)]
+        [keras.Input((4,)), K.Embedding(9, 4, mask_zero=True), K.Dropout(0.2), K.GRU(3), K.Dense(3)]
     )
-    return model, rng.integers(9, size=(5, 6)), rng.integers(3, size=5), LOGITS
+    return model, rng.integers(9, size=(5, 4)), rng.integers(3, size=5), LOGITS
 
 
 def attention(rng):
-    inputs = keras.Input((5, 4))
-    h = Block(4)(Block(4)(inputs))
+    inputs = keras.Input((3, 4))
+    h = Block(4)(inputs)
     return keras.Model(inputs, K.Dense(3)(K.GlobalMaxPooling1D()(h))), *_sequences(rng), LOGITS
 
 

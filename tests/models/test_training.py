@@ -1,0 +1,320 @@
+"""`fit`, its progress line and its interruption, and recorded experiments."""
+
+import _thread
+import json
+import threading
+
+import keras
+import numpy as np
+import pytest
+
+from course_lib import data
+from course_lib.models import training
+from course_lib.models.networks import dense_stack
+
+RNG = np.random.default_rng(1)
+X = RNG.normal(size=(200, 8)).astype("float32")
+Y = (X @ RNG.normal(size=(8, 3))).argmax(axis=1)
+
+
+def small(seed=1):
+    return dense_stack(2, 16, "tanh", inputs=8, outputs=3, seed=seed)
+
+
+def test_learns_the_digits():
+    x, y, x_test, y_test = data.load_digits()
+    model = dense_stack(3, 32, "relu", "he_normal")
+    assert training.accuracy(model, x_test, y_test) < 0.3
+    history = training.fit(model, x, y, steps=300, learning_rate=0.05)
+    assert history.steps == 300
+    assert history.final_loss < 0.2
+    assert training.accuracy(model, x_test, y_test) > 0.9
+
+
+def test_is_sgd_with_momentum():
+    """Three steps by hand: velocity = momentum · velocity − rate · gradient."""
+    import tensorflow as tf
+
+    model, own = small(), small()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    training.fit(model, X, Y, steps=3, batch_size=200, learning_rate=0.1, momentum=0.8)
+    velocities = [0.0] * len(own.weights)
+    for _ in range(3):  # all samples in each batch, so that their order does not matter
+        with tf.GradientTape() as tape:
+            value = loss(Y, own(X))
+        gradients = tape.gradient(value, own.trainable_weights)
+        velocities = [0.8 * v - 0.1 * g for v, g in zip(velocities, gradients, strict=True)]
+        for weight, velocity in zip(own.trainable_weights, velocities, strict=True):
+            weight.assign_add(velocity)
+    for a, b in zip(model.get_weights(), own.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_the_seed_decides_the_order():
+    runs = [training.fit(small(), X, Y, steps=5, seed=seed).losses for seed in (1, 1, 2)]
+    assert np.array_equal(runs[0], runs[1])
+    assert not np.array_equal(runs[0], runs[2])
+
+
+def test_epochs_visit_every_sample_once():
+    rows = np.concatenate([*training._batches(200, 50, 8, seed=3)])
+    assert rows.shape == (400,)
+    assert np.array_equal(np.sort(rows[:200]), np.arange(200))
+    assert np.array_equal(np.sort(rows[200:]), np.arange(200))
+    assert not np.array_equal(rows[:200], rows[200:])
+    history = training.fit(small(), X, Y, epochs=2, batch_size=64)
+    assert history.steps == 2 * (200 // 64)
+    assert training.fit(small(), X, Y, epochs=2, batch_size=1000).steps == 2
+
+
+def test_another_optimizer_and_another_loss():
+    regularized = keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(3, kernel_regularizer="l2")]
+    )
+    start = regularized.get_weights()[0]
+    history = training.fit(
+        regularized,
+        X,
+        np.zeros((200, 3), "float32"),
+        steps=1,
+        batch_size=200,
+        optimizer=keras.optimizers.Adam(0.01),
+        loss=keras.losses.MeanSquaredError(),
+    )
+    assert history.config["optimizer"] == "Adam"
+    assert history.config["learning_rate"] == pytest.approx(0.01)
+    # Adam's first step is the learning rate, whatever the gradient
+    assert np.abs(regularized.get_weights()[0] - start).max() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_the_added_loss_is_in_the_loss():
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, kernel_regularizer="l2")])
+    penalty = 0.01 * float(np.sum(model.get_weights()[0] ** 2))
+    fit = float(
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True)(Y, np.asarray(model(X)))
+    )
+    history = training.fit(model, X, Y, steps=1, batch_size=200)
+    assert history.losses[0] == pytest.approx(fit + penalty, rel=1e-5)
+
+
+def test_stops_when_the_loss_is_not_finite():
+    history = training.fit(
+        small(),
+        X,
+        1e3 * X[:, :3],
+        steps=500,
+        learning_rate=1e6,
+        loss=keras.losses.MeanSquaredError(),
+    )
+    assert history.diverged
+    assert history.steps < 500
+    assert not np.isfinite(history.losses[-1])
+    assert np.isfinite(history.losses[:-1]).all()
+
+
+# --- interruption -----------------------------------------------------------------------------
+
+
+def test_an_interruption_returns_what_was_reached(monkeypatch, capsys):
+    def interrupt(self, losses):
+        if len(losses) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Progress, "show", interrupt)
+    model = small()
+    history = training.fit(model, X, Y, steps=100)
+    assert history.interrupted
+    assert history.steps == 5
+    said = capsys.readouterr().out
+    assert said.startswith("Stopped after 5 of 100 steps, at a loss of ")
+    assert said.endswith("the model keeps what it has learnt so far.\n")
+    assert said.count("\n") == 1
+    monkeypatch.undo()
+    five = training.fit(again := small(), X, Y, steps=5)
+    assert np.array_equal(five.losses, history.losses)
+    for a, b in zip(again.get_weights(), model.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    assert training.fit(model, X, Y, steps=3).steps == 3  # and it trains on
+
+
+def test_a_real_interruption(capsys):
+    model = small()
+    training.fit(model, X, Y, steps=1)
+    timer = threading.Timer(1.5, _thread.interrupt_main)
+    timer.start()
+    history = training.fit(model, X, Y, steps=10**7)
+    timer.join()
+    assert history.interrupted
+    assert 0 < history.steps < 10**7
+    assert np.isfinite(np.asarray(model(X))).all()
+    assert "Stopped after" in capsys.readouterr().out
+
+
+def test_interrupted_before_the_first_step(monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_batches", interrupt)
+    history = training.fit(small(), X, Y, steps=10)
+    assert history.steps == 0
+    assert np.isnan(history.final_loss)
+    assert capsys.readouterr().out.startswith("Stopped after 0 of 10 steps; the model")
+
+
+# --- progress ---------------------------------------------------------------------------------
+
+
+def test_quiet_under_ci(monkeypatch, capfd):
+    for variable in ("CI", "COURSE_STRICT"):
+        monkeypatch.delenv("CI", raising=False)
+        monkeypatch.delenv("COURSE_STRICT", raising=False)
+        monkeypatch.setenv(variable, "1")
+        training.fit(small(), X, Y, steps=3)
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""
+
+
+class Terminal:
+    def __init__(self):
+        self.text = ""
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+
+def test_a_terminal_gets_one_line_rewritten(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("COURSE_STRICT", raising=False)
+    monkeypatch.setattr(training.Progress, "INTERVAL", 0.0)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    training.fit(small(), X, Y, steps=4, label="tanh")
+    showings = terminal.text.split("\r\x1b[K")[1:]
+    assert showings[0].startswith("tanh: step 1 of 4, loss ")
+    assert showings[0].endswith("s left")
+    assert showings[-1].startswith("tanh: 4 steps in ")
+    assert terminal.text.count("\n") == 1
+
+
+def test_a_notebook_gets_a_bar_with_a_text_beside_it(monkeypatch):
+    import IPython.display
+
+    shown = []
+
+    class Handle:
+        def update(self, bar):
+            shown.append((repr(bar), bar._repr_html_()))
+
+    class Shell:
+        kernel = object()
+
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("COURSE_STRICT", raising=False)
+    monkeypatch.setattr(training.Progress, "INTERVAL", 0.0)
+    monkeypatch.setattr("IPython.get_ipython", Shell)
+    monkeypatch.setattr(IPython.display, "display", lambda *_, **__: Handle())
+    training.fit(small(), X, Y, steps=4)
+    text, page = shown[1]
+    assert text.startswith("training: step 2 of 4, loss ")
+    assert "<progress value='0.500' max='1' aria-label=" in page
+    assert text in page
+    assert "<progress" not in shown[-1][1]
+
+
+# --- recorded ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def data_folder(tmp_path, monkeypatch):
+    (tmp_path / "MANIFEST.json").write_text('{"files": {}}')
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    monkeypatch.delenv("COURSE_RECOMPUTE", raising=False)
+    return tmp_path
+
+
+CONFIG = {"depths": [10, 20], "width": 32, "seeds": (1, 2)}
+
+
+def compute(depths, width, seeds):
+    losses = np.array([[1 / 3, np.nan, np.inf] for _ in seeds])
+    return {"losses": losses, "best": np.float32(0.25), "names": ["a", "b"], "depths": depths}
+
+
+def test_recorded_round_trip(data_folder):
+    fresh = training.recorded("03-width", compute, CONFIG, recompute=True)
+    read = training.recorded("03-width", None, CONFIG)
+    np.testing.assert_array_equal(read["losses"], compute(**CONFIG)["losses"])
+    np.testing.assert_array_equal(fresh["losses"], read["losses"])
+    assert read["best"] == 0.25
+    assert read["names"] == ["a", "b"]
+    np.testing.assert_array_equal(read["depths"], [10, 20])
+    record = json.loads((data_folder / "results" / "03-width.json").read_text())
+    assert record["config"] == {"depths": [10, 20], "width": 32, "seeds": [1, 2]}
+    assert record["seeds"] == [1, 2]
+    assert set(record["versions"]) == {"python", "numpy", "tensorflow", "keras", "machine"}
+    assert record["seconds"] >= 0
+    assert "results/03-width.json" in data.manifest()
+
+
+def test_the_environment_recomputes(data_folder, monkeypatch):
+    monkeypatch.setenv("COURSE_RECOMPUTE", "1")
+    assert training.recorded("01-loss", lambda seed: {"loss": seed}, {"seed": 4}) == {"loss": 4}
+    monkeypatch.setenv("COURSE_RECOMPUTE", "0")
+    assert training.recorded("01-loss", None, {"seed": 4}) == {"loss": 4}
+
+
+def test_a_missing_record_names_the_command(data_folder):
+    with pytest.raises(training.RecordError, match="run `python -m course_lib recompute 03`"):
+        training.recorded("03-width", compute, CONFIG)
+
+
+def test_another_config_says_what_differs(data_folder):
+    training.recorded("03-width", compute, CONFIG, recompute=True)
+    with pytest.raises(training.RecordError) as info:
+        training.recorded("03-width", compute, CONFIG | {"width": 64})
+    text = str(info.value)
+    assert "width = 32 (here 64)" in text
+    assert "depths" not in text
+    assert "`python -m course_lib recompute 03`" in text
+
+
+def test_a_damaged_record_is_named(data_folder):
+    training.recorded("03-width", compute, CONFIG, recompute=True)
+    place = data_folder / "results" / "03-width.json"
+    place.write_text(place.read_text().replace("0.25", "0.26"))
+    with pytest.raises(data.DataError, match=r"results/03-width\.json"):
+        training.recorded("03-width", compute, CONFIG)
+
+
+def test_a_failed_experiment_leaves_the_old_record(data_folder):
+    training.recorded("03-width", compute, CONFIG, recompute=True)
+
+    def fails(**_):
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        training.recorded("03-width", fails, CONFIG, recompute=True)
+    assert training.recorded("03-width", compute, CONFIG)["best"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "compute", "config", "expected"),
+    [
+        ("width", dict, {}, "`name` is 'width'; it takes the chapter's number"),
+        ("../03-width", dict, {}, "it takes the chapter's number"),
+        ("03-width", dict, [1], r"`config` is .*; it takes a dict of plain values"),
+        ("03-width", dict, {"model": object()}, "`config` holds something other than"),
+        ("03-width", lambda: 3, {}, "`compute` returned 3; it takes a dict"),
+        ("03-width", lambda: {"f": print}, {}, "a record cannot hold"),
+    ],
+)
+def test_recorded_refuses(data_folder, name, compute, config, expected):
+    with pytest.raises((TypeError, ValueError), match=expected):
+        training.recorded(name, compute, config, recompute=True)
+    assert not list(data_folder.glob("results/*"))
