@@ -93,7 +93,7 @@ class Notebook:
         self.page = page
 
     def run_all(self, seconds: float = CELL_SECONDS) -> None:
-        """Run every cell and wait until the kernel is idle; a failing cell does not stop it.
+        """Run every cell, up to one that fails, and wait until the kernel is idle.
 
         Raises
         ------
@@ -103,11 +103,11 @@ class Notebook:
         run = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
         self.page.evaluate(f"void {run}")
         self.page.wait_for_function(
-            "() => [...window.jupyterapp.shell.currentWidget.content.model.cells]"
-            ".filter(cell => cell.type === 'code' && cell.sharedModel.source.trim())"
-            ".every(cell => cell.executionCount || hasFailed(cell));"
-            "function hasFailed(cell) { return cell.outputs.toJSON()"
-            ".some(output => output.output_type === 'error'); }",
+            "() => { const cells = [...window.jupyterapp.shell.currentWidget.content.model.cells]"
+            ".filter(cell => cell.type === 'code' && cell.sharedModel.source.trim());"
+            "const hasFailed = cell => cell.outputs.toJSON()"
+            ".some(output => output.output_type === 'error');"
+            "return cells.some(hasFailed) || cells.every(cell => cell.executionCount); }",
             timeout=seconds * 1000,
         )
         self.wait_until_idle(seconds)
