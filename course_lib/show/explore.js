@@ -97,6 +97,10 @@ function nameSliders(el) {
 
   function name() {
     const explorer = el.closest(".course-explorer");
+    // JupyterLab would take the arrow keys, to move to another cell, and letters, to cut this one.
+    for (const control of explorer?.querySelectorAll(".noUi-handle, select, input, button") ?? []) {
+      set(control, "data-lm-suppress-shortcuts", "true");
+    }
     for (const handle of explorer?.querySelectorAll(".course-controls .noUi-handle") ?? []) {
       const row = handle.closest(".widget-slider");
       const label = row?.querySelector(".widget-label")?.textContent ?? "";
