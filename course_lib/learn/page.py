@@ -10,7 +10,7 @@ import html
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,6 +84,39 @@ def inline(text: str) -> str:
     return "".join(
         f"<code>{html.escape(piece)}</code>" if i % 2 else html.escape(piece)
         for i, piece in enumerate(pieces)
+    )
+
+
+def folded_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return the HTML of a table under a line that opens it; the first column names the row.
+
+    Parameters
+    ----------
+    title : str
+        The line that stays visible when the table is folded.
+    columns : sequence of str
+    rows : sequence of sequences of str
+        Cells as HTML, escaped where they come from a reader or a file.
+    """
+    cell = (
+        "text-align:left;vertical-align:top;white-space:normal;padding:.4em .7em;"
+        "border-bottom:1px solid #8A8A8A66;"
+    )
+    head = "".join(
+        f'<th scope="col" style="{cell}font-weight:bold">{name}</th>' for name in columns
+    )
+    body = "".join(
+        f'<tr><th scope="row" style="{cell}font-weight:normal">{first}</th>'
+        + "".join(f'<td style="{cell}">{other}</td>' for other in others)
+        + "</tr>"
+        for first, *others in rows
+    )
+    return (
+        f'<details class="course-table"><summary style="cursor:pointer">{inline(title)}</summary>'
+        '<div style="overflow-x:auto" tabindex="0" role="region" '
+        f'aria-label="{html.escape(title)}"><table style="border-collapse:collapse;'
+        f'text-align:left"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        "</details>"
     )
 
 

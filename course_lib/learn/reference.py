@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from pathlib import Path
 
 from course_lib import data
 from course_lib.learn import page
 from course_lib.learn.ledger import Item, ledger
-from course_lib.learn.sources import CELL
 
 __all__ = ["document_map", "glossary"]
 
@@ -28,7 +26,7 @@ def document_map() -> None:
             for heading, chapters in _sections(document)
         ]
         title = f"Document 00{document[1:]}"
-        parts.append(_folded(title, ("section", "about", "chapters"), rows))
+        parts.append(page.folded_table(title, ("section", "about", "chapters"), rows))
         plain += [
             title,
             *(f"  §{h.section} {h.statement}: {', '.join(c)}" for h, c in _sections(document)),
@@ -43,7 +41,7 @@ def glossary() -> None:
     rows = [tuple(html.escape(value) for value in term.values()) for term in terms]
     title = f"The {len(terms)} terms, Chinese and English (click to open)"
     plain = [title, *(f"{t['chinese']} · {t['english']}: {t['meaning']}" for t in terms)]
-    page.display_both(_folded(title, columns, rows), "\n".join(plain))
+    page.display_both(page.folded_table(title, columns, rows), "\n".join(plain))
 
 
 def _sections(document: str) -> list[tuple[Item, list[str]]]:
@@ -60,18 +58,3 @@ def _chapter_links() -> dict[str, str]:
     """Return a link to each chapter that is written, by its two digits."""
     notebooks: list[Path] = sorted((data.folder().parent / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     return {path.name[:2]: f'<a href="{path.name}">{path.name[:2]}</a>' for path in notebooks}
-
-
-def _folded(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of HTML cells under a line that opens it."""
-    head = "".join(f'<th scope="col" style="{CELL}">{column}</th>' for column in columns)
-    body = "".join(
-        "<tr>" + "".join(f'<td style="{CELL}">{cell}</td>' for cell in row) + "</tr>"
-        for row in rows
-    )
-    label = html.escape(title)
-    return (
-        f'<details><summary style="cursor:pointer">{label}</summary><div style="overflow-x:auto" '
-        f'tabindex="0" role="region" aria-label="{label}"><table style="border-collapse:collapse">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></details>"
-    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 from course_lib.learn import page
 from course_lib.learn.claims import measured_claims
 from course_lib.learn.ledger import REASONS, Item, ledger
@@ -60,38 +58,17 @@ def _measured(item: Item) -> list[str]:
 
 
 def _as_html(items: list[Item], title: str) -> str:
-    head = "".join(
-        f'<th scope="col" style="{CELL}font-weight:bold">{column}</th>' for column in COLUMNS
-    )
-    rows = "".join(_row_html(item) for item in items)
+    return page.folded_table(title, COLUMNS, [_cells(item) for item in items])
+
+
+def _cells(item: Item) -> tuple[str, ...]:
+    """Return the HTML of one row, column by column."""
     return (
-        f'<details class="course-sources"><summary style="cursor:pointer">{page.inline(title)}'
-        '</summary><div style="overflow-x:auto" tabindex="0" role="region" '
-        f'aria-label="{html.escape(title)}"><table style="border-collapse:collapse;'
-        f'text-align:left"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        "</details>"
-    )
-
-
-CELL = (
-    "text-align:left;vertical-align:top;white-space:normal;padding:.4em .7em;"
-    "border-bottom:1px solid #8A8A8A66;"
-)
-
-
-def _row_html(item: Item) -> str:
-    measured = "<br>".join(page.inline(sentence) for sentence in _measured(item))
-    cells = (
+        f'<code style="white-space:nowrap">{item.id}</code>',
         page.inline(item.statement),
         f"<em>{item.wording}</em>",
         page.inline(item.correction),
-        measured,
-    )
-    return (
-        f'<tr><th scope="row" style="{CELL}white-space:nowrap;font-weight:normal">'
-        f'<code style="white-space:nowrap">{item.id}</code></th>'
-        + "".join(f'<td style="{CELL}">{cell}</td>' for cell in cells)
-        + "</tr>"
+        "<br>".join(page.inline(sentence) for sentence in _measured(item)),
     )
 
 

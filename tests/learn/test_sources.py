@@ -42,7 +42,7 @@ def test_every_item_of_the_ledger_can_be_shown(shown):
 
 def test_the_table_is_folded_has_headers_and_a_name(shown):
     as_html, _ = shown("D0-1-C3", "D1-2-H")
-    assert as_html.startswith('<details class="course-sources"><summary')
+    assert as_html.startswith('<details class="course-table"><summary')
     assert " open" not in as_html.split(">")[0]
     assert "All 2 items of this chapter" in as_html
     assert as_html.count('scope="col"') == 5
