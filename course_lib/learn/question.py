@@ -20,7 +20,6 @@ function render({ model, el }) {
   const choices = model.get("choices");
   const form = document.createElement("form");
   form.className = "course-question";
-  form.setAttribute("data-lm-suppress-shortcuts", "true");  // JupyterLab's own keys
   form.innerHTML = `<fieldset><legend></legend><div class="answers"></div>
     <div role="status" aria-live="polite"></div></fieldset>`;
   form.querySelector("legend").innerHTML = model.get("question");
@@ -53,6 +52,9 @@ function render({ model, el }) {
     const button = document.createElement("button");
     button.textContent = "Commit";
     answers.append(label, button);
+  }
+  for (const control of form.querySelectorAll("button, input")) {
+    control.setAttribute("data-lm-suppress-shortcuts", "true");  // keys that JupyterLab would take
   }
   form.addEventListener("submit", (event) => {
     event.preventDefault();
