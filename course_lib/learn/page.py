@@ -149,10 +149,10 @@ def show_code(lead: str, code: str) -> None:
         from pygments.lexers import PythonLexer
 
         # classes are what JupyterLab colours by, in its light and in its dark theme
-        coloured = highlight(code, PythonLexer(), HtmlFormatter(cssclass="highlight"))
+        colored = highlight(code, PythonLexer(), HtmlFormatter(cssclass="highlight"))
     except ImportError:
-        coloured = f"<pre>{html.escape(code)}</pre>"
-    display_both(line_html("note", lead) + coloured, f"{lead}\n\n{code}")
+        colored = f"<pre>{html.escape(code)}</pre>"
+    display_both(line_html("note", lead) + colored, f"{lead}\n\n{code}")
 
 
 def figure_text(value: object, spec: str = "") -> str:

@@ -63,7 +63,7 @@ def test_text_becomes_html_without_harm(text, as_html):
 
 
 @pytest.mark.parametrize("kind", page.KINDS)
-def test_a_line_says_in_a_sign_and_a_word_what_its_colour_says(kind):
+def test_a_line_says_in_a_sign_and_a_word_what_its_color_says(kind):
     sign, word, color = page.KINDS[kind]
     line = page.line_html(kind, "It is so.", small="D0-1-C3", role="status")
     assert f'aria-hidden="true" style="font-weight:bold">{sign}<' in line

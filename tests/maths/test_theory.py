@@ -48,17 +48,17 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize(("activation", "initializer", "scale", "catalogue", "bound"), SETTINGS)
+@pytest.mark.parametrize(("activation", "initializer", "scale", "recorded", "bound"), SETTINGS)
 def test_the_factor_per_layer_is_the_one_predicted(
-    activation, initializer, scale, catalogue, bound
+    activation, initializer, scale, recorded, bound
 ):
     stddev = math.sqrt(variance(initializer, (UNITS, UNITS), **scale))
     theory = factor_per_layer(signal_theory(activation, stddev, UNITS, DEPTH).norms)
     norms = _measured(activation, initializer, **scale)
     measured = np.median([factor_per_layer(run) for run in norms])
     assert measured == pytest.approx(theory, rel=bound)
-    if catalogue is not None:  # the course's catalogue of measurements, M01
-        assert measured == pytest.approx(catalogue, rel=bound)
+    if recorded is not None:  # the course's catalogue of measurements, M01
+        assert measured == pytest.approx(recorded, rel=bound)
 
 
 @pytest.mark.parametrize("wrong", [0.9, 1.1])

@@ -20,7 +20,7 @@ MACHINE = re.compile(
     r"(?<![\w.~}>])/(?:home|Users|root|work)/\w"
     r"|\b[A-Z]:\\{1,2}(?:Users|Documents)\b"
     r"|--(?:extra-index-url|index-url|find-links|trusted-host)[ =]+\w"
-    r"|https?://(?:localhost|127\.0\.0\.1|[\w.-]+\.(?:internal|local|lan|corp))\b"
+    r"|https?://[\w.-]+\.(?:internal|local|lan|corp)\b"
 )
 LIMITS = {  # bytes, by ending; where a file is larger, something is stored that should be made
     ".py": 40_000,

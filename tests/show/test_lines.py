@@ -19,7 +19,7 @@ def lines_of(axes):
     return [line for line in axes.lines if len(line.get_xdata()) == len(NORMS)]
 
 
-def test_variants_of_one_activation_share_its_colour_and_differ_otherwise(axes):
+def test_variants_of_one_activation_share_its_color_and_differ_otherwise(axes):
     gradient_picture({"ReLU, He": NORMS, "ReLU, Glorot": NORMS / 2, "tanh, Glorot": NORMS}, axes)
     he, glorot, tanh = lines_of(axes)
     assert he.get_color() == glorot.get_color() == COLORS["relu"]
