@@ -5,6 +5,9 @@ afterwards brings it back. But the backward pass is linear: with the loss times 
 is larger by exactly 2^k, as long as nothing overflows. So where an entry is exactly 0, the pass
 is repeated, scaled: what is no longer 0 was an underflow, what stays 0 *is* 0.
 
+Most zeros are those of a ReLU, a maximum or a dropped unit, and to see that they are true it is
+enough to repeat the step through that one layer; then no second pass is needed.
+
 One scaled pass shows some 50 decades more of float32. A gradient that falls further is followed
 by passes that start anew, scaled anew, from a record through which every way to the loss leads.
 """
@@ -106,7 +109,7 @@ class _Gradient:
 
     @cached_property
     def zeros(self) -> int:
-        return self.size - sum(int(np.count_nonzero(part)) for part in self.parts)
+        return sum(int(np.count_nonzero(part == 0)) for part in self.parts)
 
     @cached_property
     def top(self) -> float:
@@ -152,7 +155,7 @@ class _Passes:
         floating = [i for i, record in enumerate(self.records) if record.is_floating]
         self.activations, self.weights = self._pass_from_loss(0, floating, self.layers)
         zeros = {i: gradient.zeros for i, gradient in self.activations.items()}
-        unexplained = {i for i in zeros if zeros[i]}
+        unexplained = self._unexplained_by_one_step({i for i in zeros if zeros[i]})
         if unexplained or self._weak_layers():
             unexplained = self._scaled_passes(unexplained)
 
@@ -184,6 +187,42 @@ class _Passes:
             ),
             passes=self.count,
         )
+
+    def _unexplained_by_one_step(self, zeros: set[int]) -> set[int]:
+        """Drop the records whose zeros stay when the one step from the records above is scaled.
+
+        That step goes through layers without a matrix. What arrives from above has to be exact.
+        """
+        left = set(zeros)
+        for i in sorted(zeros, reverse=True):
+            above = [j for j in self._children[i] if self.activations[j].top != -math.inf]
+            if i in self.recording.exits or left.intersection(self._children[i]):
+                continue
+            if not all(self._is_exact(j) for j in above):
+                continue
+            if not above or self._zeros_after_a_scaled_step(i, above) == self.activations[i].zeros:
+                left.discard(i)
+        return left
+
+    def _zeros_after_a_scaled_step(self, i: int, above: list[int]) -> int | None:
+        """Return the zeros of record `i` when what arrives from the records `above` is scaled."""
+        gradients = [self.activations[j] for j in above]
+        if any(len(gradient.parts) != 1 for gradient in (self.activations[i], *gradients)):
+            return None
+        format = FORMATS[self.records[above[0]].dtype]
+        extra = format.largest - format.reserve - max(int(gradient.top) for gradient in gradients)
+        arriving = {
+            j: np.ldexp(gradient.parts[0], extra)
+            for j, gradient in zip(above, gradients, strict=True)
+        }
+        scaled = self.recording.step_down(i, arriving)
+        if scaled is None or not np.isfinite(scaled).all():
+            return None
+        return int(np.count_nonzero(scaled == 0))
+
+    def _is_exact(self, i: int) -> bool:
+        """Whether a gradient stands so far above the limit that what it lost does not count."""
+        return self.activations[i].top >= self._format(i).smallest + self._format(i).exact
 
     def _scaled_passes(self, unexplained: set[int]) -> set[int]:
         """Repeat the pass, scaled, until every 0 is explained; return the records left over.

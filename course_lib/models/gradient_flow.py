@@ -69,8 +69,9 @@ class LayerFlow:
     loss : float
         The loss that was differentiated.
     passes : int
-        Backward passes: 1, and 1 more where entries were exactly 0 (further ones when a gradient
-        falls by more than some 50 decades, or 7 in float16).
+        Backward passes: 1, and 1 more where entries were exactly 0 and not the work of the one
+        layer above, such as a ReLU (further ones when a gradient falls by more than some 50
+        decades, or 7 in float16).
     """
 
     names: list[str]
@@ -224,9 +225,10 @@ def by_layer(
     """Measure how much of the gradient arrives at every layer of a Keras model.
 
     The model runs once, and the loss is differentiated by the output of every layer and by all
-    trainable weights in one backward pass. Where an entry is exactly 0 a second pass follows, with
-    the loss times 2^k (which is exact), and tells an underflow from a true 0. The model is the
-    same afterwards, bit for bit: weights, moving averages, seeds, states, metrics.
+    trainable weights in one backward pass. Where an entry is exactly 0, the step that made it, or
+    else the whole pass, is repeated with the gradient times 2^k (which is exact): that tells an
+    underflow from a true 0. The model is the same afterwards, bit for bit: weights, moving
+    averages, seeds, states, metrics.
 
     Recorded is every layer that puts out real numbers, also inside nested models, lists of layers
     and composite layers; not what a recurrent layer or `TimeDistributed` calls in its loop, nor
@@ -240,7 +242,7 @@ def by_layer(
         One batch as for ``model.fit``: first dimension batch, at most some thousand samples.
     loss : str, keras.losses.Loss or function of (y_true, y_pred), optional
         For a model that is not compiled, or instead of its own loss; a list or dict of them for
-        several outputs. What layers add to the loss (regularizers) is added in either case.
+        several outputs. What layers add to the loss (regularisation) is added in either case.
     sample_weight : array, shape (batch,), optional
         As for ``model.fit``.
     training : bool
@@ -305,13 +307,14 @@ def cost_ratio(*, repeats: int = 7, seed: int = 1) -> dict[str, Any]:
     """Measure what `by_layer` costs, as a multiple of a plain gradient by the weights.
 
     Both run eagerly on the same model and batch, in turns: a forward run and ``tape.gradient`` by
-    all trainable weights, and `by_layer`, whose entries are 0 so that it makes its second pass.
+    all trainable weights, and `by_layer` with whatever passes it needs.
 
     Returns
     -------
     dict
         ``"ratio"`` (the largest of all cases), ``"limit"`` (2.0), and ``"cases"``: by the name of
-        the model the two medians in seconds, their ratio, and the number of backward passes.
+        the model the two medians in seconds, the median of the ratios turn by turn, and the
+        number of backward passes.
     """
     from course_lib.models.networks import dense_stack
 
@@ -321,7 +324,8 @@ def cost_ratio(*, repeats: int = 7, seed: int = 1) -> dict[str, Any]:
     cases = {
         "70 sigmoid layers of 32": (dense_stack(70, 32, "sigmoid", seed=seed), images),
         "20 ReLU layers of 512": (dense_stack(20, 512, "relu", seed=seed), images),
-        "convolutions, batch norm, ReLU": (_convolutions(), pictures),
+        "20 residual blocks, batch norm, ReLU": (_residual_blocks(), images),
+        "8 convolutions, batch norm, ReLU": (_convolutions(), pictures),
     }
     results = {}
     for name, (model, x) in cases.items():
@@ -343,17 +347,17 @@ def _compare(model: keras.Model, x: np.ndarray, y: np.ndarray, repeats: int) -> 
             loss = model.compute_loss(y=y_tensor, y_pred=model(x_tensor, training=False))
         tape.gradient(loss, model.trainable_variables)
 
-    seconds: dict[Callable[[], Any], list[float]] = {plain: [], lambda: by_layer(model, x, y): []}
-    for _ in range(repeats + 1):
-        for measured, times in seconds.items():
-            start = time.perf_counter()
-            measured()
-            times.append(time.perf_counter() - start)
-    plain_seconds, flow_seconds = (statistics.median(times[1:]) for times in seconds.values())
+    def seconds(measured: Callable[[], Any]) -> float:
+        start = time.perf_counter()
+        measured()
+        return time.perf_counter() - start
+
+    pairs = [(seconds(plain), seconds(lambda: by_layer(model, x, y))) for _ in range(repeats + 1)]
+    plain_seconds, flow_seconds = zip(*pairs[1:], strict=True)  # the first pair warms up
     return {
-        "plain_seconds": plain_seconds,
-        "by_layer_seconds": flow_seconds,
-        "ratio": flow_seconds / plain_seconds,
+        "plain_seconds": statistics.median(plain_seconds),
+        "by_layer_seconds": statistics.median(flow_seconds),
+        "ratio": statistics.median(b / a for a, b in pairs[1:]),
         "passes": by_layer(model, x, y).passes,
     }
 
@@ -368,6 +372,15 @@ def _convolutions() -> keras.Model:
         ]
     layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
     return keras.Sequential(layers)
+
+
+def _residual_blocks() -> keras.Model:
+    inputs = keras.Input((64,))
+    h = keras.layers.Dense(64)(inputs)
+    for _ in range(20):
+        branch = keras.layers.BatchNormalization()(keras.layers.Dense(64)(h))
+        h = h + keras.layers.ReLU()(branch)
+    return keras.Model(inputs, keras.layers.Dense(10)(h))
 
 
 def _objective(model: keras.Model, loss: Any, batch: Any) -> Callable[[Any], tf.Tensor]:

@@ -4,9 +4,10 @@ Each layer's own ``call`` is replaced for the duration by one that notes the out
 (``vars(layer)["call"]``, taken out again afterwards, also after an error). So every kind of model
 can be read: functional and Sequential, shared layers, nested models, subclassed ones.
 
-Two tapes run. The first is for the gradients of the loss. The second answers "which record was
-this tensor made from": it is stopped inside layers, so it sees only what a model does *between*
-them (``x + f(x)``, a slice, a cast).
+Two tapes run. The first is for the gradients of the loss. The second is in pieces, cut at every
+record, and answers what happens from one record to the next: which records a tensor was made from,
+where a model adds or slices by itself (``x + f(x)``), and what a layer without matrices does to a
+gradient. Inside layers with a matrix it is stopped, for there it would cost as much as the first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +59,7 @@ class Record:
     has_weights: bool = False
     parents: list[int] = field(default_factory=list)
     sources: list[tf.Tensor] = field(default_factory=list)
+    made: list[tf.Tensor] = field(default_factory=list)  # `tensors`, on the second tape's piece
 
     @property
     def entries(self) -> int:
@@ -172,7 +174,6 @@ class Recording:
 
     def _noting(self, layer: keras.Layer, call: Any) -> Any:
         """Return `call`, with its output kept as a record."""
-        is_leaf = not self._inner[layer]
 
         @functools.wraps(call)
         def noting(*args: Any, **kwargs: Any) -> Any:
@@ -180,14 +181,18 @@ class Recording:
                 return call(*args, **kwargs)
             first = len(self.records)
             inputs = _floating(args) + _floating(kwargs)
-            if is_leaf:
-                with self._links.stop_recording():
-                    outputs = call(*args, **kwargs)
-            else:
+            is_closed = self._is_closed(layer)
+            with self._links.stop_recording() if is_closed else nullcontext():
                 outputs = call(*args, **kwargs)
             return self._keep_outputs(layer, inputs, outputs, first)
 
         return noting
+
+    def _is_closed(self, layer: keras.Layer) -> bool:
+        """Whether the second tape stays out: a dense layer, a convolution, a loop over time."""
+        if self._inner[layer]:
+            return False
+        return isinstance(layer, _LOOPS) or any(len(weight.shape) > 1 for weight in layer.weights)
 
     def _tracing(self, call: Any) -> Any:
         """Return the `call` of a plain operation, such as an addition, with its inputs noted."""
@@ -217,25 +222,23 @@ class Recording:
         is_leaf = not self._inner[layer]
         produced = _floating(outputs)
         tensors: list[tf.Tensor] = []
+        made: list[tf.Tensor] = []
         inside: list[Record] = []
-        sources = list(inputs) if is_leaf else []
         weights = _own_weights(layer, self._inner[layer])
         trainable = [weight for weight in weights if weight.trainable]
-        to_copy = {id(tensor) for tensor in inputs} if is_leaf else set()
-        to_copy |= {id(tensor) for tensor in produced} if len(produced) > 1 else set()
+        is_closed = self._is_closed(layer)
+        given = set(map(id, inputs))
 
         def own(tensor: Any) -> Any:
             if not _is_floating(tensor):
                 return tensor
             holder = self._owner.get(id(tensor))
-            if any(tensor is kept for kept in tensors):
-                return tensor
             if holder is not None and holder >= first:  # the last layer inside made this record
                 inside.append(self.records[holder])
                 return tensor
-            if not is_leaf:
-                sources.append(tensor)
-            if not is_leaf or holder is not None or id(tensor) in to_copy:
+            made.append(tensor)
+            is_other = holder is not None or id(tensor) in given
+            if is_other or len(produced) > 1 or not is_closed:
                 with self._links.stop_recording():
                     tensor = _copy(tensor)
             tensors.append(tensor)
@@ -243,13 +246,48 @@ class Recording:
 
         outputs = keras.tree.map_structure(own, outputs)
         if tensors:
-            name = self._paths[layer]
-            self._keep(Record(name, layer, tensors, trainable, bool(weights), sources=sources))
+            self._keep(
+                Record(
+                    name=self._paths[layer],
+                    layer=layer,
+                    tensors=tensors,
+                    weights=trainable,
+                    has_weights=bool(weights),
+                    sources=list(inputs) if is_leaf else made,
+                    made=[] if is_closed else made,
+                )
+            )
         elif inside and weights:  # a dense layer whose activation is a layer: one record for both
             record = inside[-1]
             record.name, record.layer, record.has_weights = self._paths[layer], layer, True
             record.weights = trainable + record.weights
         return outputs
+
+    def step_down(self, i: int, arriving: dict[int, np.ndarray]) -> np.ndarray | None:
+        """Return the gradient by record `i`, from the gradients by the records made from it.
+
+        Parameters
+        ----------
+        i : int
+            A record with one tensor.
+        arriving : dict
+            Gradients by number of the record.
+
+        Returns
+        -------
+        ndarray or None
+            None where a layer with a matrix, or one with several outputs, stands between.
+        """
+        above = [self.records[j] for j in arriving]
+        if any(len(record.made) != 1 for record in above):
+            return None
+        targets = [record.made[0] for record in above]
+        seeds = [
+            tf.constant(gradient, target.dtype)
+            for gradient, target in zip(arriving.values(), targets, strict=True)
+        ]
+        found = self._links.gradient(targets, self.records[i].tensors[0], output_gradients=seeds)
+        return None if found is None else np.asarray(tf.convert_to_tensor(found))
 
     def _find_links(self) -> None:
         """Find each record's `parents`, and the `exits`."""
@@ -265,7 +303,7 @@ class Recording:
             weight.regularizer is not None for weight in self.model.trainable_weights
         )
         added = self.model.losses
-        for extra in added[: len(added) - regularizers]:  # activity regularizers, `add_loss`
+        for extra in added[: len(added) - regularizers]:  # `activity_regularizer`, `add_loss`
             origins = self._origin(extra, end) if _is_floating(extra) else []
             self.exits.update(origins)
             self.complete = self.complete and bool(origins)
@@ -328,12 +366,15 @@ def unchanged(model: keras.Model) -> Iterator[None]:
 def _variables(model: keras.Model) -> list[keras.Variable]:
     """Return all that a run may write to; states of recurrent layers are in no list of Keras's."""
     states = [
-        variable
-        for layer in {model, *_all_layers(model)}
-        for variable in _held(layer, keras.Variable)
+        state
+        for layer in _all_layers(model)
+        for state in keras.tree.flatten(getattr(layer, "states", ()))
+        if isinstance(state, keras.Variable)
     ]
     metrics = [variable for metric in model.metrics for variable in metric.variables]
-    return [*model.variables, *metrics, *states]
+    return list(
+        {id(variable): variable for variable in [*model.variables, *metrics, *states]}.values()
+    )
 
 
 def _all_layers(layer: keras.Layer) -> set[keras.Layer]:

@@ -6,6 +6,7 @@ and the time left, and may be interrupted. `recorded` reads an experiment that w
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import platform
@@ -313,7 +314,7 @@ class _Bar:
         if not self.text:
             return ""
         bar = f"<progress value='{self.share:.3f}' max='1' aria-label='progress'></progress> "
-        return f"<div>{bar if self.share < 1 else ''}{self.text}</div>"
+        return f"<div>{bar if self.share < 1 else ''}{html.escape(self.text)}</div>"
 
 
 def _quiet(text: str, share: float) -> None:

@@ -197,13 +197,50 @@ def test_no_second_pass_without_zeros(batch):
     assert gradient_flow.by_layer(dense_stack(3, 16, "tanh"), *batch, loss=LOGITS).passes == 1
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_zeros_of_a_relu_need_no_second_pass(batch, training):
+    """One scaled step through the ReLU (and the normalisation below it) explains them."""
+    layers = [keras.Input((64,))]
+    for seed in range(3):
+        layers += [K.Dense(16), K.BatchNormalization(), K.ReLU(), K.Dropout(0.5, seed=seed)]
+    model = keras.Sequential([*layers, K.Dense(10)])
+    flow = gradient_flow.by_layer(model, *batch, loss=LOGITS, training=training)
+    assert flow.passes == 1
+    i = flow.names.index(model.layers[-4].name)
+    assert model.layers[-4].__class__ is K.BatchNormalization
+    off = np.asarray(keras.Sequential(model.layers[:-3])(batch[0], training=False)) <= 0
+    if training:  # what is dropped gets nothing either
+        assert flow.true_zeros[i] > 0.6 * flow.entries[i]
+    else:
+        assert flow.true_zeros[i] == off.sum()
+    assert not flow.underflowed.any()
+
+
+def test_a_step_that_underflows_is_not_taken_for_true_zeros(batch):
+    """The one step above has an underflow beside true zeros: the second pass finds both."""
+
+    class Uneven(K.Layer):
+        def call(self, x):
+            scale = tf.constant([2e-38] * 4 + [0.0] * 4 + [1.0] * 8)
+            return x * scale
+
+    model = keras.Sequential([keras.Input((64,)), K.Dense(16), Uneven(), K.Dense(10)])
+    flow = gradient_flow.by_layer(model, *batch, loss=LOGITS)
+    assert flow.passes == 2
+    assert flow.underflowed[1] == 32 * 4
+    assert flow.true_zeros[1] == 32 * 4
+
+
 def test_a_way_past_the_records_ends_the_search(batch):
     """A loss that a layer adds from inside could be reached past any record: no further pass."""
 
     class AddsLoss(K.Layer):
+        def build(self, shape):
+            self.kernel = self.add_weight(shape=(8, 8), initializer="identity")
+
         def call(self, x):
             self.add_loss(1e-3 * tf.reduce_mean(x))
-            return x
+            return x @ self.kernel
 
     deep = dense_stack(160, 8, "sigmoid", inputs=8)
     model = keras.Sequential([keras.Input((64,)), K.Dense(8), AddsLoss(), *deep.layers])
