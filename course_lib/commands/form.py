@@ -464,8 +464,8 @@ def _at_top_level(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _lines(cell: Notebook) -> int:
-    """Return how many lines a reader reads: blank ones only give them air."""
-    return sum(bool(line.strip()) for line in cell.source.splitlines())
+    """Return how many lines a reader reads: blank lines and lone brackets only give them air."""
+    return sum(any(map(str.isalnum, line)) for line in cell.source.splitlines())
 
 
 # ---------------------------------------------------------------- reading prose

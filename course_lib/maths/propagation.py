@@ -231,6 +231,48 @@ def deep_stack_gradients(trace: StackTrace, d_output: ArrayLike) -> StackGradien
     return StackGradients(d_activations, d_pre_activations, d_weights, d_biases, norms)
 
 
+def random_pass(
+    weights: Sequence[ArrayLike],
+    activation: str | Activation,
+    biases: Sequence[ArrayLike] | None = None,
+    *,
+    samples: int = 16,
+    seed: int = 1,
+) -> tuple[StackTrace, StackGradients]:
+    """Send a random input up a stack and a random gradient down it: what does the stack pass?
+
+    Input and gradient at the top are drawn from N(0, 1), so that they favour no direction.
+
+    Parameters
+    ----------
+    weights, activation, biases
+        As for `deep_stack`.
+    samples : int
+        Rows of the input.
+    seed : int
+        Of input and gradient.
+
+    Returns
+    -------
+    trace : StackTrace
+    gradients : StackGradients
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `deep_stack` does, or if `weights` is empty or a count is no whole number.
+    """
+    samples = positive_int("samples", samples)
+    rng = np.random.default_rng(positive_int("seed", seed, minimum=0))
+    matrices = [as_array(f"weights[{i}]", W, ndim=2) for i, W in enumerate(weights)]
+    if not matrices:
+        raise ValueError("`weights` is empty; it takes one matrix for each layer.")
+    x = rng.standard_normal((samples, matrices[0].shape[0]))
+    top = rng.standard_normal((samples, matrices[-1].shape[1]))
+    trace = deep_stack(x, matrices, activation, biases)
+    return trace, deep_stack_gradients(trace, top)
+
+
 def make_stack(
     depth: int, units: int, initializer: str, rng: np.random.Generator, **scale: float
 ) -> list[NDArray[np.float64]]:

@@ -13,6 +13,7 @@ from course_lib.maths.propagation import (
     deep_stack_gradients,
     factor_per_layer,
     make_stack,
+    random_pass,
 )
 
 WIDTHS = (5, 7, 6, 6, 3)  # no two neighbours alike but one pair, where a transposed W would fit
@@ -291,3 +292,30 @@ def test_results_print_in_one_line(problem):
     for text in (repr(trace), repr(deep_stack_gradients(trace, d_output))):
         assert len(text) < 100
         assert "array(" not in text
+
+
+def test_a_random_pass_is_the_stack_run_on_its_own_draws():
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((4, 6)), rng.standard_normal((6, 3))]
+    trace, gradients = random_pass(weights, "tanh", samples=5, seed=7)
+    draws = np.random.default_rng(7)
+    x, top = draws.standard_normal((5, 4)), draws.standard_normal((5, 3))
+    np.testing.assert_array_equal(trace.inputs, x)
+    np.testing.assert_array_equal(
+        gradients.norms, deep_stack_backward(deep_stack(x, weights, "tanh"), top)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"weights": []}, "`weights` is empty"),
+        ({"weights": [np.ones(3)]}, r"`weights\[0\]` has shape"),
+        ({"samples": 0}, "`samples`"),
+        ({"seed": -1}, "`seed`"),
+        ({"activation": "swish"}, "activation"),
+    ],
+)
+def test_a_random_pass_refuses_in_one_sentence(change, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        random_pass(**{"weights": [np.eye(3)], "activation": "tanh"} | change)
