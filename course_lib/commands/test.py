@@ -57,6 +57,7 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     left_out: bool = False
+    interrupted: bool = False
 
     @property
     def failed(self) -> bool:
@@ -107,7 +108,7 @@ def notebooks(options: Options, folder: Path) -> Outcome:
     outcome, rows = run_notebooks(paths, options.python, folder, options.pytest)
     outcome.notes += report_notebooks(rows)
     whole = [row["number"] for row in rows if not row["failed"]]
-    if whole and not options.pytest:
+    if whole and not options.pytest and not outcome.interrupted:
         variables = {"COURSE_CLAIMS": str(folder / "claims"), "COURSE_RUN": ",".join(whole)}
         arguments = ["tests/notebooks/claims_of_a_run.py"]
         outcome.add(run_pytest("claims", arguments, options.python, folder, variables))
@@ -149,7 +150,7 @@ def run_pytest(
     """Run pytest as a child and return its counts; it prints for itself.
 
     `before` are words to put in front of the command. Ctrl-C reaches the child, which says what it
-    had done so far; then it ends this command too.
+    had done so far; the outcome is then marked as interrupted.
     """
     report = folder / f"{name}.xml"
     report.unlink(missing_ok=True)
@@ -160,11 +161,10 @@ def run_pytest(
     exit_code = environment.run(command, cwd=ROOT, env=everything)
     seconds = time.monotonic() - began
     counts, failures = read_report(report)
-    if exit_code == STOPPED and not _was_not_collected(report):
-        raise KeyboardInterrupt
+    interrupted = exit_code == STOPPED and not _was_not_collected(report)
     if exit_code == NO_TESTS and not counts:
         exit_code = 0  # -k selected nothing in this stage; `run` sees to it that something ran
-    return Outcome(name, exit_code, seconds, counts, failures)
+    return Outcome(name, exit_code, seconds, counts, failures, interrupted=interrupted)
 
 
 def clean_environment(python: str) -> dict[str, str]:
@@ -323,6 +323,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     for outcome in outcomes:
         verdict = "left out" if outcome.left_out else "passed"
         verdict = "FAILED" if outcome.failed else verdict
+        verdict = "stopped" if outcome.interrupted else verdict
         counts = words(outcome.counts)
         lines.append(f"{outcome.stage:<10} {verdict:<9} {outcome.seconds:6.0f} s   {counts}")
         lines += [f"           {note}" for note in outcome.notes]
@@ -391,19 +392,16 @@ def main(arguments: Sequence[str]) -> int:
 def run(options: Options) -> int:
     """Run the stages one after the other and report; return 0 when everything passed."""
     outcomes: list[Outcome] = []
-    interrupted = False
     with tempfile.TemporaryDirectory(prefix="course-test-", ignore_cleanup_errors=True) as folder:
         for stage in options.stages:
             print(f"\n{f' {stage} ':-^100}", flush=True)
             place = Path(folder) / stage
             place.mkdir()
-            try:
-                outcomes.append(STAGES[stage](options, place))
-            except KeyboardInterrupt:
-                interrupted = True
+            outcomes.append(STAGES[stage](options, place))
+            if outcomes[-1].interrupted:
                 break
     print(summary(outcomes), flush=True)
-    if interrupted:
+    if outcomes[-1].interrupted:
         print("Interrupted: the stages after this were not run.")
         return INTERRUPTED
     if options.pytest and not any(outcome.counts for outcome in outcomes):

@@ -9,16 +9,11 @@ from course_lib.commands import browser, test
 
 
 def stub(monkeypatch, **outcomes):
-    """Replace stages by functions that return an outcome, or raise."""
+    """Replace stages by functions that return an outcome."""
     for name in test.STAGES:
         result = outcomes.get(name, test.Outcome(name, counts=Counter(passed=1)))
 
-        def stage(options, folder, result=result):
-            if isinstance(result, BaseException):
-                raise result
-            return result
-
-        monkeypatch.setitem(test.STAGES, name, stage)
+        monkeypatch.setitem(test.STAGES, name, lambda options, folder, result=result: result)
 
 
 def everything(*arguments):
@@ -63,10 +58,13 @@ def test_the_closing_line_counts_everything(monkeypatch, capsys):
 
 
 def test_an_interrupt_reports_what_was_done(monkeypatch, capsys):
-    stub(monkeypatch, unit=KeyboardInterrupt())
+    stopped = test.Outcome("unit", test.STOPPED, counts=Counter(passed=3), interrupted=True)
+    stub(monkeypatch, unit=stopped)
     assert test.run(everything()) == test.INTERRUPTED
     printed = capsys.readouterr().out
     assert "quality    passed" in printed
+    assert "unit       stopped" in printed
+    assert "4 passed" in printed
     assert "Interrupted" in printed
     assert "browser " not in printed
 
@@ -111,6 +109,19 @@ def test_pytest_runs_as_a_child_and_is_counted(tmp_path):
     assert outcome.counts == {"passed": 1, "failure": 1, "skipped": 1, "error": 1}
     assert outcome.failed
     assert [name.rpartition("::")[2] for name in outcome.failures] == ["test_b", "test_d"]
+
+
+def test_an_interrupted_run_is_told_from_one_that_was_not_collected(tmp_path):
+    (tmp_path / "test_stopped.py").write_text(
+        "def test_a(): pass\n\ndef test_b(): raise KeyboardInterrupt\n"
+    )
+    outcome = test.run_pytest("stopped", [str(tmp_path), "-q"], sys.executable, tmp_path)
+    assert outcome.interrupted
+    assert outcome.counts["passed"] >= 1
+    (tmp_path / "test_stopped.py").write_text("import no_such_module\n")
+    outcome = test.run_pytest("broken", [str(tmp_path), "-q"], sys.executable, tmp_path)
+    assert outcome.failed
+    assert not outcome.interrupted
 
 
 def test_children_are_strict_seeded_and_have_one_thread(monkeypatch):
