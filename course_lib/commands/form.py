@@ -260,7 +260,7 @@ def has_size(chapter: Chapter) -> Iterator[str]:
     for cell, length in zip(chapter.code, lengths, strict=True):
         if length > LONGEST_CELL:
             yield f"{chapter.where(cell)} has {length} lines; {LONGEST_CELL} is the most"
-    mean = sum(lengths) / max(len(lengths), 1)
+    mean = sum(map(_lines_of_code, chapter.code)) / max(len(lengths), 1)
     if mean > MEAN_CELL:
         yield f"its code cells have {mean:.1f} lines on average; {MEAN_CELL} is the most"
     if chapter.is_map:
@@ -466,6 +466,18 @@ def _at_top_level(tree: ast.AST) -> Iterator[ast.AST]:
 def _lines(cell: Notebook) -> int:
     """Return how many lines a reader reads: blank lines and lone brackets only give them air."""
     return sum(any(map(str.isalnum, line)) for line in cell.source.splitlines())
+
+
+def _lines_of_code(cell: Notebook) -> int:
+    """Return how many of them are code: a `learn.claim(...)` is a sentence, and counts as one."""
+    inside = set()
+    for node in ast.walk(_tree(cell.source)):
+        if isinstance(node, ast.Call) and (_dotted(node.func) or "").startswith("learn."):
+            inside.update(range(node.lineno, node.end_lineno or node.lineno))
+    lines = cell.source.splitlines()
+    return sum(
+        any(map(str.isalnum, line)) for number, line in enumerate(lines) if number not in inside
+    )
 
 
 # ---------------------------------------------------------------- reading prose

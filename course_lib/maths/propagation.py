@@ -239,7 +239,7 @@ def random_pass(
     samples: int = 16,
     seed: int = 1,
 ) -> tuple[StackTrace, StackGradients]:
-    """Send a random input up a stack and a random gradient down it: what does the stack pass?
+    """Send a random input up a stack and a random gradient down it, to see what it passes.
 
     Input and gradient at the top are drawn from N(0, 1), so that they favour no direction.
 
