@@ -14,6 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from nbformat.v4 import new_code_cell, new_notebook
 
 from course_lib.commands import browsing, chapters, excerpt
+from course_lib.commands.browser import find_browser
 from course_lib.learn import exercises
 
 pytestmark = pytest.mark.browser
@@ -66,6 +67,9 @@ def lab(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def chromium():
+    """Run one browser for all chapters."""
+    if find_browser() is None:
+        pytest.skip("no browser here; `python -m course_lib test` counts that as a failure in CI")
     with browsing.chromium() as browser:
         yield browser
 

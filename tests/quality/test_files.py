@@ -12,8 +12,7 @@ from course_lib.commands import chapters
 ROOT = chapters.ROOT
 FILES = chapters.tracked_files()
 TEXTS = [path for path in FILES if path.suffix not in (".npz", ".png", ".gz")]
-PACKAGE = [path for path in FILES if path.suffix == ".py" and path.parent != ROOT / "tests"
-           and path.is_relative_to(ROOT / "course_lib")]  # fmt: skip
+PACKAGE = [p for p in FILES if p.suffix == ".py" and p.is_relative_to(ROOT / "course_lib")]
 
 # Folders of somebody's computer, and hosts that only one network knows.
 MACHINE = re.compile(
