@@ -470,7 +470,7 @@ def _lines(cell: Notebook) -> int:
 
 def _lines_of_code(cell: Notebook) -> int:
     """Return how many of them are code: a `learn.claim(...)` is a sentence, and counts as one."""
-    inside = set()
+    inside: set[int] = set()
     for node in ast.walk(_tree(cell.source)):
         if isinstance(node, ast.Call) and (_dotted(node.func) or "").startswith("learn."):
             inside.update(range(node.lineno, node.end_lineno or node.lineno))

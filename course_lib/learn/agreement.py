@@ -55,14 +55,15 @@ def agree(
     differences = {
         name: largest_difference(first, reference, name, answer) for name, answer in others
     }
+    worst = max(differences, key=lambda name: differences[name])
     agreeing = [
-        f"{name} to {page.figure_text(difference)}" for name, difference in differences.items()
+        f"{name} to " + ("{measured:.1e}" if name == worst else f"{difference:.1e}")
+        for name, difference in differences.items()
     ]
     claim(
         id,
-        f"{what}: {first} equals {page.listed(agreeing)}; at most {{measured:.0e}} of the largest "
-        "entry is between them.",
-        max(differences.values()),
+        f"{what}: {first} equals {page.listed(agreeing)}, relative to the largest entry.",
+        differences[worst],
         below=tolerance,
         kind="exact",
         settles=settles,

@@ -12,6 +12,16 @@ from course_lib.learn.ledger import Item, ledger
 __all__ = ["document_map", "glossary"]
 
 
+# What each document is about, in a few words of our own.
+ABOUT = {
+    "D0": "vanishing gradients in language processing",
+    "D1": "exploding and vanishing gradients, and Adam",
+    "D2": "tricks and practice for recurrent language models",
+    "D3": "exploding and vanishing gradients, causes and cures",
+    "D4": "the vanishing gradient of recurrent networks",
+}
+
+
 def document_map() -> None:
     """Show, folded by document, which chapters treat each section of the five documents."""
     links = _chapter_links()
@@ -25,7 +35,7 @@ def document_map() -> None:
             )
             for heading, chapters in _sections(document)
         ]
-        title = f"Document 00{document[1:]}"
+        title = f"Document 00{document[1:]} · {ABOUT[document]}"
         parts.append(page.folded_table(title, ("section", "about", "chapters"), rows))
         plain += [
             title,

@@ -481,11 +481,13 @@ def _finding(curves: dict[str, Curve], unit: str) -> str:
         factor = 10.0 ** (left / depth) if depth else 1.0
         one = unit.removesuffix("s")
         return f"{_arriving(left)} arrives: a factor of {factor:.3g} a {one}"
-    best, worst = (
-        choose(curves, key=lambda name: curves[name].height[-1]) for choose in (max, min)
+    heights = {name: curve.height[-1] for name, curve in curves.items()}
+    names = sorted(heights, key=lambda name: -heights[name])
+    if len(names) > 3:
+        names = [names[0], names[-1]]
+    return (
+        ", ".join(f"{name} {_share(heights[name])}" for name in names) + " of the gradient arrives"
     )
-    passes = [f"{name} passes {_share(curves[name].height[-1])}" for name in (best, worst)]
-    return f"{passes[0]} of the gradient, {passes[1]}"
 
 
 def _arriving(height: float) -> str:

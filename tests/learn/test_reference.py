@@ -10,7 +10,7 @@ def test_every_section_of_every_document_is_on_the_map(capsys):
     lines = capsys.readouterr().out.splitlines()
     headings = [item for item in ledger().values() if item.kind == "heading"]
     assert sum(line.startswith("  §") for line in lines) == len(headings)
-    assert [line for line in lines if line.startswith("Document")] == [
+    assert [line[:12] for line in lines if line.startswith("Document")] == [
         f"Document 00{n}" for n in range(5)
     ]
     assert all(line.rpartition(": ")[2] for line in lines if line.startswith("  §"))

@@ -21,7 +21,7 @@ def step_inputs(rng):
 
 ONE_STEP_BACK = Exercise(
     id="01-one-step",
-    task="Take δ_l one layer back, equation (2).",
+    task="Take δ one layer back, equation (2); the given attempt has the order wrong.",
     reference=one_step_back,
     inputs=step_inputs,
     mistakes=[
@@ -151,7 +151,8 @@ LAYERS_UNTIL = Exercise(
         "Take the logarithm on both sides, and mind that log(factor) is negative.",
         "l > log(limit / start) / log(factor): the next whole number above it.",
     ),
-    afterword="With 0.234 a layer and float32's smallest number it gives the table above.",
+    afterword="With 0.234 a layer and float32's smallest number it gives the table above, to "
+    "a layer.",
 )
 
 
@@ -242,7 +243,8 @@ EXPLAIN = Exercise(
         Mistake(
             "nothing",
             "nothing",
-            "Look at the map again: the rows at the top of it are dark for every start.",
+            "One rate serves all layers. What does the top do with a rate a million times as "
+            "large?",
         ),
         Mistake("data", "the data", "The data stay what they are; the weights step too far."),
     ],

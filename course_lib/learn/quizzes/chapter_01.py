@@ -20,7 +20,8 @@ QUIZZES = [
             ),
             Option(
                 "It vanishes",
-                "For that the ceiling must lie below 1 in every layer; then it is certain.",
+                "It may: a ceiling above 1 promises nothing either way. It is certain only where "
+                "the ceiling stays below some number smaller than 1.",
             ),
         ],
     ),
@@ -30,8 +31,8 @@ QUIZZES = [
         options=[
             Option(
                 "Nothing, the gradient has vanished",
-                "Not everywhere: at the top it has not travelled yet. The last layer moved by a "
-                "fifth of its own size.",
+                "Not everywhere: at the top it has not travelled yet, and the last layer moved by "
+                "a good part of its own size.",
             ),
             Option(
                 "All layers about equally, but too little",
@@ -39,9 +40,9 @@ QUIZZES = [
                 "times as far as the one below it.",
             ),
             Option(
-                "The top layers, on features that nobody trained",
-                "Right, and this is why a vanishing gradient is easy to overlook: the loss falls a "
-                "little, and a network is learning, only not the whole one.",
+                "The top layers, and yet its accuracy is that of guessing",
+                "Right. What reaches the top is nearly the same for every image, so that moving it "
+                "teaches it nothing.",
                 right=True,
             ),
         ],
