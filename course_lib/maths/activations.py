@@ -238,3 +238,14 @@ ACTIVATIONS: Registry[Activation] = Registry(
         )
     },
 )
+
+
+def as_activation(activation: str | Activation) -> Activation:
+    """Return the activation of that name; an `Activation` is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If no activation has that name.
+    """
+    return activation if isinstance(activation, Activation) else ACTIVATIONS[activation]

@@ -37,7 +37,7 @@ from course_lib.checks import (
     positive_number,
     shown,
 )
-from course_lib.maths.activations import ACTIVATIONS, Activation, bare
+from course_lib.maths.activations import Activation, as_activation, bare
 from course_lib.maths.initializers import INITIALIZERS
 
 Array = NDArray[Any]
@@ -174,7 +174,7 @@ def deep_stack(
         If an array is not finite, a shape does not fit the layer below, or a name is unknown.
     """
     dtype = _float_type(dtype)
-    activation = _activation(activation)
+    activation = as_activation(activation)
     h = as_array("x", x, ndim=2, dtype=dtype, takes="a matrix of shape (batch, features)")
     weights = _weights(weights, h.shape[1], dtype)
     biases = _biases(biases, weights, dtype)
@@ -260,13 +260,12 @@ def random_pass(
     Raises
     ------
     TypeError, ValueError
-        As `deep_stack` does, or if `weights` is empty or a count is no whole number.
+        As `deep_stack` does, or if a count is no whole number.
     """
     samples = positive_int("samples", samples)
     rng = np.random.default_rng(positive_int("seed", seed, minimum=0))
+    _list_of_matrices(weights)
     matrices = [as_array(f"weights[{i}]", W, ndim=2) for i, W in enumerate(weights)]
-    if not matrices:
-        raise ValueError("`weights` is empty; it takes one matrix for each layer.")
     x = rng.standard_normal((samples, matrices[0].shape[0]))
     top = rng.standard_normal((samples, matrices[-1].shape[1]))
     trace = deep_stack(x, matrices, activation, biases)
@@ -367,7 +366,7 @@ def expected_factor(
     TypeError, ValueError
         If a name is unknown or a number out of range.
     """
-    activation = _activation(activation)
+    activation = as_activation(activation)
     gain = positive_number("weight_stddev", weight_stddev) ** 2 * positive_int("units", units)
     bias_variance = number("bias_stddev", bias_stddev, minimum=0) ** 2
     if q is None:
@@ -417,7 +416,7 @@ def signal_theory(
     TypeError, ValueError
         If a name is unknown or a number out of range.
     """
-    activation = _activation(activation)
+    activation = as_activation(activation)
     gain = positive_number("weight_stddev", weight_stddev) ** 2 * positive_int("units", units)
     bias_variance = number("bias_stddev", bias_stddev, minimum=0) ** 2
     depth = positive_int("depth", depth)
@@ -507,12 +506,6 @@ def _settled_second_moment(activation: Activation, gain: float, bias_variance: f
     return min(q, 1e30)  # φ′ reaches its limits long before either end
 
 
-def _activation(activation: str | Activation) -> Activation:
-    if isinstance(activation, Activation):
-        return activation
-    return ACTIVATIONS[activation]
-
-
 def _float_type(dtype: DTypeLike) -> np.dtype[Any]:
     try:
         name: object = np.dtype(dtype).name
@@ -521,12 +514,16 @@ def _float_type(dtype: DTypeLike) -> np.dtype[Any]:
     return np.dtype(one_of("dtype", name, ("float16", "float32", "float64")))
 
 
-def _weights(weights: Sequence[ArrayLike], features: int, dtype: np.dtype[Any]) -> list[Array]:
+def _list_of_matrices(weights: object) -> None:
     if not isinstance(weights, (list, tuple)) or not weights:
         raise TypeError(
             f"`weights` is {shown(weights)}; it takes a list of matrices (fan_in, fan_out), "
             "one for each layer."
         )
+
+
+def _weights(weights: Sequence[ArrayLike], features: int, dtype: np.dtype[Any]) -> list[Array]:
+    _list_of_matrices(weights)
     checked, below = [], "the columns of `x`"
     for layer, W in enumerate(weights):
         takes = f"a matrix of {features} rows, as many as {below}"

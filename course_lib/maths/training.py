@@ -15,7 +15,7 @@ import numpy as np
 
 from course_lib.checks import as_array, generator, number, positive_int, positive_number
 from course_lib.data import load_digits
-from course_lib.maths.activations import ACTIVATIONS, bare
+from course_lib.maths.activations import Activation, as_activation, bare
 
 __all__ = ["StackRun", "classify", "softmax_cross_entropy", "train_on_digits", "train_stack"]
 
@@ -39,7 +39,7 @@ class StackRun:
     weights: list[np.ndarray]
     biases: list[np.ndarray]
     start: list[np.ndarray]
-    activation: str
+    activation: Activation
 
     @property
     def diverged(self) -> bool:
@@ -99,7 +99,7 @@ def train_stack(
     x: np.ndarray,
     labels: np.ndarray,
     weights: list[np.ndarray],
-    activation: str,
+    activation: str | Activation,
     *,
     learning_rate: float,
     rng: np.random.Generator,
@@ -121,8 +121,8 @@ def train_stack(
     weights : list of ndarray
         Where training starts, input first; the last matrix makes the logits and has no activation.
         The list is not changed.
-    activation : str
-        A name in `ACTIVATIONS`.
+    activation : str or Activation
+        A name in `ACTIVATIONS`, or such an object.
     learning_rate, momentum : float
     rng : numpy.random.Generator
         Draws the batches.
@@ -135,7 +135,7 @@ def train_stack(
         If a shape, a label, a name or a number does not fit; the sentence names the argument.
     """
     x = as_array("x", x, ndim=2)
-    phi_of = ACTIVATIONS[activation]
+    phi_of = as_activation(activation)
     weights = _checked_weights(weights, features=x.shape[1])
     labels = _checked_labels(labels, batch=len(x), classes=weights[-1].shape[1])
     positive_number("learning_rate", learning_rate)
@@ -167,11 +167,11 @@ def train_stack(
             if weight_limit is not None:
                 for W in weights:
                     np.clip(W, -weight_limit, weight_limit, out=W)
-    return StackRun(losses, weights, biases, start, activation)
+    return StackRun(losses, weights, biases, start, phi_of)
 
 
 def train_on_digits(
-    activation: str,
+    activation: str | Activation,
     spread: float | Callable[[int], float],
     *,
     seed: int = 0,
@@ -183,8 +183,8 @@ def train_on_digits(
 
     Parameters
     ----------
-    activation : str
-        A name in `ACTIVATIONS`.
+    activation : str or Activation
+        A name in `ACTIVATIONS`, or such an object.
     spread : float, or callable
         Standard deviation of the first weights; a callable takes each layer's fan-in n.
     seed : int
@@ -211,10 +211,10 @@ def train_on_digits(
 
 
 def classify(
-    x: np.ndarray, weights: list[np.ndarray], biases: list[np.ndarray], activation: str
+    x: np.ndarray, weights: list[np.ndarray], biases: list[np.ndarray], activation: str | Activation
 ) -> np.ndarray:
     """Return the class with the largest logit for each row of `x`, shape (batch,)."""
-    phi = bare(ACTIVATIONS[activation].function)
+    phi = bare(as_activation(activation).function)
     h = x
     with np.errstate(over="ignore", invalid="ignore"):  # the weights of a run that diverged
         for W, b in zip(weights[:-1], biases[:-1], strict=True):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from course_lib.maths import activations, clipping, initializers, propagation
-from course_lib.maths.activations import ACTIVATIONS, Activation
+from course_lib.maths.activations import ACTIVATIONS, Activation, as_activation
 from course_lib.maths.clipping import clip_weights
 from course_lib.maths.initializers import INITIALIZERS, variance
 from course_lib.maths.propagation import (
@@ -147,6 +147,10 @@ CASES = [
     *[_call(variance, "he_normal", shape) for shape in (3, (3,), (0, 3), None)],
     _call(variance, "normal", (3, 3), stddev=0),
     _call(variance, "orthogonal", (3, 3), gain=np.nan),
+    *[_call(propagation.random_pass, weights, "relu") for weights in (None, [], [None], W)],
+    _call(propagation.random_pass, [W], "swish"),
+    _call(propagation.random_pass, [W], "relu", samples=0),
+    _call(propagation.random_pass, [W], "relu", seed=-1),
     # activations
     *[
         _call(function, a)
@@ -163,6 +167,7 @@ CASES = [
     ],
     *[_call(ACTIVATIONS["prelu"].with_slope, wrong) for wrong in (np.nan, *NOT_A_NUMBER)],
     _call(ACTIVATIONS["relu"].with_slope, 0.1),
+    *[_call(as_activation, wrong) for wrong in ("swish", None, 3, np.tanh)],
     _call(Activation, 3, np.sin, np.cos, 1.0),
     _call(Activation, "sine", "sin", np.cos, 1.0),
     _call(Activation, "sine", np.sin, None, 1.0),

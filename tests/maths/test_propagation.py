@@ -309,7 +309,7 @@ def test_a_random_pass_is_the_stack_run_on_its_own_draws():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"weights": []}, "`weights` is empty"),
+        ({"weights": []}, r"`weights` is \[\]"),
         ({"weights": [np.ones(3)]}, r"`weights\[0\]` has shape"),
         ({"samples": 0}, "`samples`"),
         ({"seed": -1}, "`seed`"),

@@ -207,3 +207,16 @@ def test_a_plain_number_is_the_spread_of_every_layer():
 def test_training_on_digits_refuses_in_one_sentence(change, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         train_on_digits(**{"activation": "tanh", "spread": 0.1, "steps": 1} | change)
+
+
+def test_an_activation_with_a_slope_of_its_own_trains_as_that():
+    from course_lib.maths.activations import ACTIVATIONS
+
+    options = {"spread": 0.1, "depth": 1, "units": 4, "steps": 3}
+    leaky = ACTIVATIONS["leaky_relu"]
+    named = train_on_digits("leaky_relu", **options)
+    same = train_on_digits(leaky.with_slope(0.01), **options)
+    steeper = train_on_digits(leaky.with_slope(0.5), **options)
+    np.testing.assert_array_equal(named.losses, same.losses)
+    assert abs(steeper.losses[-1] - named.losses[-1]) > 1e-6
+    assert steeper.activation.slope == 0.5
