@@ -73,6 +73,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions")
     chosen = parser.parse_args(arguments)
     from course_lib import data
+    from course_lib.learn.ledger import fill_in_claims
 
     if chosen.check:
         wrong = [*problems(ROOT), *data.problems(), *data.unlisted()]
@@ -87,8 +88,10 @@ def main(arguments: Sequence[str]) -> int:
             return 1
     else:
         print("Both locks are fresh (`--upgrade` looks for newer versions).")
-    changed, strangers = data.refresh_manifest(), data.unlisted()
+    changed, settled = data.refresh_manifest(), fill_in_claims()
+    strangers = data.unlisted()
     print(f"Checksums: {', '.join(changed) if changed else 'nothing has changed'}.")
+    print(f"Ledger: {', '.join(settled) if settled else 'its claims are those of the chapters'}.")
     print("\n".join(strangers), end="\n" if strangers else "")
     return 1 if strangers else 0
 
