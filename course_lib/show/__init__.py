@@ -17,13 +17,16 @@ from course_lib.show.style import (
     use_house_style,
 )
 from course_lib.show.tables import note, table
+from course_lib.show.theory import FanPicture, TheoryPicture, theory_lines
 
 __all__ = [
     "COLORS",
     "DASHES",
     "MARKERS",
     "Explorer",
+    "FanPicture",
     "GradientPicture",
+    "TheoryPicture",
     "choice",
     "explore",
     "figure",
@@ -38,6 +41,7 @@ __all__ = [
     "note",
     "slider",
     "table",
+    "theory_lines",
     "toggle",
     "underflow_line",
     "use_house_style",

@@ -1,0 +1,134 @@
+"""Theory under measurement: a thin grey line, and what was measured as dots on it or around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from numpy.typing import ArrayLike, NDArray
+
+from course_lib import checks
+from course_lib.show.gradients import gradient_axes, relative
+from course_lib.show.style import COLORS, line_style
+
+BAND_COLOR = "#0072B2"
+
+
+def theory_lines(axes: Axes, norms: Mapping[str, ArrayLike]) -> None:
+    """Draw what theory says as thin grey lines; the lines that are there become dots on them.
+
+    Parameters
+    ----------
+    axes : Axes
+        As `gradient_picture` made them, with what was measured.
+    norms : dict of str to array of shape (depth + 1,)
+        ‖∂L/∂h‖ as theory has it, the input first and the loss last; its size at the loss is free.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If these are no axes, or the norms are not numbers from 0 upwards.
+    """
+    checks.instance("axes", axes, Axes, "matplotlib axes")
+    curves = [relative(values) for values in norms.values()]
+    for line in axes.get_lines():
+        if line.get_marker() not in (None, "None", "", " "):
+            line.set_linestyle("")
+    for distance, height in curves:
+        axes.plot(distance, height, **line_style("theory"))
+
+
+class TheoryPicture:
+    """Dots on a line of theory, for an explorer: both begin at 0 and are moved together.
+
+    Parameters
+    ----------
+    axes : Axes
+    distance : float
+        The largest number of layers or steps, where the axis to the right ends.
+    decades : (float, float)
+        The powers of ten at the lower and upper end.
+    xlabel, ylabel : str, optional
+        For another quantity than the gradient: those of the picture of the course unless given.
+
+    Attributes
+    ----------
+    axes : Axes
+    """
+
+    def __init__(
+        self,
+        axes: Axes,
+        *,
+        distance: float,
+        decades: tuple[float, float],
+        xlabel: str | None = None,
+        ylabel: str | None = None,
+    ) -> None:
+        self.axes = gradient_axes(axes, distance=distance, decades=decades)
+        if xlabel is not None:
+            axes.set_xlabel(xlabel)
+        if ylabel is not None:
+            axes.set_ylabel(ylabel)
+        (self._line,) = axes.plot([], [], **line_style("theory"))
+        (self._dots,) = axes.plot([], [], "o", markersize=4, color=COLORS["ink"])
+
+    def update(self, measured: ArrayLike, theory: ArrayLike) -> None:
+        """Move dots and line.
+
+        Parameters
+        ----------
+        measured, theory : arrays of shape (depth + 1,)
+            Numbers from 0 upwards in the order of ‖∂L/∂h‖, where the way begins last; each is
+            shown relative to its own last entry.
+        """
+        self._dots.set_data(*_finite("measured", measured))
+        self._line.set_data(*_finite("theory", theory))
+
+
+class FanPicture:
+    """Many networks at once, a faint line each, and the band in which theory expects them.
+
+    Parameters
+    ----------
+    axes : Axes
+    distance : float
+        The largest distance from the loss.
+    decades : (float, float)
+        The powers of ten at the lower and upper end.
+    """
+
+    def __init__(self, axes: Axes, *, distance: float, decades: tuple[float, float]) -> None:
+        self.axes = gradient_axes(axes, distance=distance, decades=decades)
+        self._fan = axes.add_collection(
+            LineCollection([], colors=COLORS["ink"], linewidths=0.7, alpha=0.3)
+        )
+        self._edges = [axes.plot([], [], color=BAND_COLOR, linewidth=2)[0] for _ in range(2)]
+
+    def update(self, heights: ArrayLike, band: ArrayLike) -> None:
+        """Move the lines.
+
+        Parameters
+        ----------
+        heights : array of shape (networks, depth + 1)
+            log10 of what arrives in each network, the loss first.
+        band : array of shape (2, depth + 1)
+            The lower and the upper edge.
+        """
+        lines = checks.as_array("heights", heights, ndim=2, takes="one row a network")
+        layers = np.arange(lines.shape[1])
+        edges = checks.as_array("band", band, shape=(2, len(layers)), takes="two rows as long")
+        self._fan.set_segments([np.column_stack([layers, line]) for line in lines])
+        for edge, height in zip(self._edges, edges, strict=True):
+            edge.set_data(layers, height)
+
+
+def _finite(name: str, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the points to draw; what is 0 or infinite leaves a gap."""
+    try:
+        distance, height = relative(values)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("`norms`", f"`{name}`", 1)) from None
+    return distance, np.where(np.isfinite(height), height, np.nan)
