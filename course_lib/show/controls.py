@@ -337,7 +337,8 @@ def _nearest(value: float, low: float, high: float, step: float) -> float:
     below = low + step * math.floor((value - low) / step + 1e-9)
     steps = [min(below, high), min(below + step, high)]
     # 0.2 + 3 * 0.1 is 0.5 and not 0.5000000000000001: twelve digits are more than a slider shows
-    return float(f"{min(steps, key=lambda there: abs(there - value)):.12g}")
+    digits = 12 - math.ceil(math.log10(max(abs(low), abs(high))))
+    return round(min(steps, key=lambda there: abs(there - value)), digits)
 
 
 def _decimals(step: float, *numbers: float) -> int:
