@@ -6,7 +6,7 @@ ten seeds of each variant while the reader waits, and every gradient is one deri
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,7 +17,14 @@ from course_lib.checks import as_array, generator, number, positive_int, positiv
 from course_lib.data import load_digits
 from course_lib.maths.activations import Activation, as_activation, bare
 
-__all__ = ["StackRun", "classify", "softmax_cross_entropy", "train_on_digits", "train_stack"]
+__all__ = [
+    "StackRun",
+    "accuracy_by_rate",
+    "classify",
+    "softmax_cross_entropy",
+    "train_on_digits",
+    "train_stack",
+]
 
 
 @dataclass(frozen=True)
@@ -208,6 +215,52 @@ def train_on_digits(
         stddev = positive_number("spread", spread(n) if callable(spread) else spread)
         weights.append(stddev * rng.standard_normal((n, m)))
     return train_stack(x, labels, weights, activation, rng=rng, **{"learning_rate": 0.02} | options)
+
+
+def accuracy_by_rate(
+    activation: str,
+    spread: float | Callable[[int], float],
+    *,
+    rates: Sequence[float],
+    seeds: Sequence[int],
+    **options: Any,
+) -> np.ndarray:
+    """Train on the digits once for each learning rate and seed; every variant gets its best rate.
+
+    Parameters
+    ----------
+    activation, spread, **options
+        As for `train_on_digits`.
+    rates : sequence of float
+        Learning rates.
+    seeds : sequence of int
+
+    Returns
+    -------
+    ndarray, shape (rates, seeds)
+        Accuracy on the training images, 0 … 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a list is empty, or an argument does not fit.
+    """
+    rates = as_array("rates", rates, ndim=1, takes="a list of learning rates").tolist()
+    seeds = [positive_int(f"seeds[{i}]", seed, minimum=0) for i, seed in enumerate(seeds)]
+    if not seeds:
+        raise ValueError("`seeds` is empty; it takes a list of whole numbers.")
+    x, labels, _, _ = load_digits(dtype="float64")
+    return np.array(
+        [
+            [
+                train_on_digits(
+                    activation, spread, seed=seed, learning_rate=rate, **options
+                ).accuracy(x, labels)
+                for seed in seeds
+            ]
+            for rate in rates
+        ]
+    )
 
 
 def classify(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -36,8 +37,9 @@ def theory_lines(axes: Axes, norms: Mapping[str, ArrayLike]) -> None:
     for line in axes.get_lines():
         if line.get_marker() not in (None, "None", "", " "):
             line.set_linestyle("")
+    style: dict[str, Any] = line_style("theory")
     for distance, height in curves:
-        axes.plot(distance, height, **line_style("theory"))
+        axes.plot(distance, height, **style)
 
 
 class TheoryPicture:
@@ -72,7 +74,8 @@ class TheoryPicture:
             axes.set_xlabel(xlabel)
         if ylabel is not None:
             axes.set_ylabel(ylabel)
-        (self._line,) = axes.plot([], [], **line_style("theory"))
+        style: dict[str, Any] = line_style("theory")
+        (self._line,) = axes.plot([], [], **style)
         (self._dots,) = axes.plot([], [], "o", markersize=4, color=COLORS["ink"])
 
     def update(self, measured: ArrayLike, theory: ArrayLike) -> None:
@@ -102,9 +105,8 @@ class FanPicture:
 
     def __init__(self, axes: Axes, *, distance: float, decades: tuple[float, float]) -> None:
         self.axes = gradient_axes(axes, distance=distance, decades=decades)
-        self._fan = axes.add_collection(
-            LineCollection([], colors=COLORS["ink"], linewidths=0.7, alpha=0.3)
-        )
+        self._fan = LineCollection([], colors=COLORS["ink"], linewidths=0.7, alpha=0.3)
+        axes.add_collection(self._fan)
         self._edges = [axes.plot([], [], color=BAND_COLOR, linewidth=2)[0] for _ in range(2)]
 
     def update(self, heights: ArrayLike, band: ArrayLike) -> None:

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from course_lib.data import load_digits
 from course_lib.maths.differences import central_differences
 from course_lib.maths.training import (
+    accuracy_by_rate,
     classify,
     softmax_cross_entropy,
     train_on_digits,
@@ -220,3 +222,30 @@ def test_an_activation_with_a_slope_of_its_own_trains_as_that():
     np.testing.assert_array_equal(named.losses, same.losses)
     assert abs(steeper.losses[-1] - named.losses[-1]) > 1e-6
     assert steeper.activation.slope == 0.5
+
+
+def test_accuracy_by_rate_holds_one_run_for_each_rate_and_seed():
+    table = accuracy_by_rate(
+        "tanh", lambda n: n**-0.5, rates=[0.02, 0.05], seeds=[3, 4, 5], depth=1, units=8, steps=20
+    )
+    assert table.shape == (2, 3)
+    x, labels, _, _ = load_digits(dtype="float64")
+    run = train_on_digits(
+        "tanh", lambda n: n**-0.5, learning_rate=0.05, seed=4, depth=1, units=8, steps=20
+    )
+    assert table[1, 1] == run.accuracy(x, labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"rates": []}, "`rates` is empty"),
+        ({"seeds": []}, "`seeds` is empty; it takes a list of whole numbers"),
+        ({"seeds": [1, 2.5]}, r"`seeds\[1\]` is 2\.5; it takes a whole number"),
+        ({"rates": [0.1, -1]}, "`learning_rate` is -1"),
+    ],
+)
+def test_accuracy_by_rate_refuses_in_words(change, sentence):
+    arguments = {"rates": [0.1], "seeds": [1], "depth": 1, "units": 4, "steps": 2} | change
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        accuracy_by_rate("tanh", 0.1, **arguments)
