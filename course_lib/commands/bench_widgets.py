@@ -17,9 +17,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from course_lib.commands import browsing, chapters
+from course_lib.commands import browsing, chapters, excerpt
 from course_lib.commands.browser import find_browser
-from course_lib.commands.browsing import Notebook
+from course_lib.commands.browsing import Lab, Notebook
 
 MEDIAN_BOUND, SINGLE_BOUND = 3.0, 4.0
 BURSTS, PRESSES, USUAL_PRESSES = 10, 5, 2
@@ -115,10 +115,16 @@ def report() -> Iterator[str]:
         yield "not measured: there is no Chromium, Chrome or Edge on this computer"
         return
     timings: list[Timing] = []
-    for path in chapters.all_chapters():
-        for timing in measure(chapters.parse(path.read_text(encoding="utf-8")), path.stem):
-            timings.append(timing)
-            yield str(timing)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        browsing.copy_course(chapters.ROOT, folder)
+        data = str(folder / "data")
+        with browsing.jupyterlab(folder, COURSE_DATA=data) as lab, browsing.chromium() as web:
+            for path in chapters.all_chapters():
+                notebook = chapters.parse(path.read_text(encoding="utf-8"))
+                for timing in measure(lab, web, notebook, path.stem):
+                    timings.append(timing)
+                    yield str(timing)
     if not timings:
         yield "there is no chapter with an explorer yet"
         return
@@ -132,32 +138,45 @@ def report() -> Iterator[str]:
     yield f"with interact: {median(timing.usual_ratio for timing in timings):.1f} x the floor"
 
 
-def measure(notebook: Any, name: str, bursts: int = BURSTS, fine: bool = False) -> list[Timing]:
-    """Return the timings of every explorer in a notebook.
+def measure(
+    lab: Lab, browser: Any, notebook: Any, name: str, *, bursts: int = BURSTS, fine: bool = False
+) -> list[Timing]:
+    """Return the timings of every explorer with a slider in a notebook.
 
     Parameters
     ----------
+    lab : Lab
+        A running JupyterLab.
+    browser : playwright Browser
     notebook : nbformat notebook
-        Its cells are run as they are, so that the explorers have what they need.
+        Its explorers are run with what they need of the other cells.
     name : str
         What the timings call it.
     bursts : int
         How many turns each slider gets, of `PRESSES` presses each.
     fine : bool
         Whether the page has two pixels per CSS pixel.
+
+    Raises
+    ------
+    RuntimeError
+        If a cell fails.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = browsing.copy_course(chapters.ROOT, Path(folder)) / f"{name}.ipynb"
-        path.write_text(chapters.canonical(_with_yardsticks(notebook)), encoding="utf-8")
-        data = str(Path(folder) / "data")
-        with browsing.jupyterlab(path.parent, COURSE_DATA=data) as lab, browsing.chromium() as web:
-            view = {"width": 1280, "height": 1000}
-            page = web.new_page(viewport=view, device_scale_factor=2 if fine else 1)
-            opened = lab.open(page, path)
-            opened.run_all(seconds=600)
-            if errors := opened.errors():
-                raise RuntimeError(f"{name} does not run: {errors[0]}")
-            return [_time(opened, i, name, bursts) for i in range(len(opened.explorers()))]
+    path = lab.notebooks / f"{name}_timed.ipynb"
+    path.write_text(chapters.canonical(with_yardsticks(notebook)), encoding="utf-8")
+    view = {"width": 1280, "height": 1000}
+    page = browser.new_page(viewport=view, device_scale_factor=2 if fine else 1)
+    try:
+        opened = lab.open(page, path)
+        opened.run_all(seconds=600)
+        if errors := opened.errors():
+            raise RuntimeError(f"{name} does not run: {errors[0]}")
+        sliders = [len(explorer.handles) for explorer in opened.explorers()]
+        timings = [_time(opened, i, name, bursts) for i, count in enumerate(sliders) if count]
+        opened.shut_down()
+        return timings
+    finally:
+        page.close()
 
 
 def recording(explore: Any) -> tuple[Any, list[Any]]:
@@ -187,14 +206,15 @@ def usual_way(explorer: Any) -> Any:
     return widget
 
 
-def _with_yardsticks(notebook: Any) -> Any:
-    from nbformat.v4 import new_code_cell
+def with_yardsticks(notebook: Any) -> Any:
+    """Return the explorers of a notebook with what they need, then the floor and `interact`."""
+    from nbformat.v4 import new_code_cell, new_notebook
 
-    explorers = sum(cell.source.count("show.explore(") for cell in chapters.code_cells(notebook))
+    cells = excerpt.needed(notebook.cells, lambda cell: excerpt.calls(cell, "show.explore"))
+    explorers = sum(cell.source.count("show.explore(") for cell in cells)
     first, last = new_code_cell(RECORD), [new_code_cell(FLOOR)]
     last += [new_code_cell(USUAL.format(number=number)) for number in range(explorers)]
-    notebook.cells = [first, *notebook.cells, *last]
-    return notebook
+    return new_notebook(cells=[first, *cells, *last], metadata=notebook.metadata)
 
 
 def _time(notebook: Notebook, number: int, name: str, bursts: int) -> Timing:

@@ -71,6 +71,11 @@ class Lab:
     token: str
     folder: Path
 
+    @property
+    def notebooks(self) -> Path:
+        """The folder in it for notebooks, beside `data` as in the course."""
+        return self.folder / "notebooks"
+
     def open(self, page: Any, path: Path) -> Notebook:
         """Open the notebook at `path`, inside the folder, in `page`; its kernel is ready after."""
         name = path.resolve().relative_to(self.folder.resolve()).as_posix()
@@ -119,6 +124,10 @@ class Notebook:
             "return context?.session?.kernel?.status === 'idle' && !context.hasPendingInput; }",
             timeout=seconds * 1000,
         )
+
+    def shut_down(self) -> None:
+        """Shut the notebook's kernel down."""
+        self.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
 
     def cells(self) -> list[dict[str, Any]]:
         """Return the cells as they are now, in the format of a notebook file."""
@@ -207,6 +216,28 @@ class Explorer:
         """Wait until the slider rests: the picture is a PNG as fine as the screen."""
         self._wait(
             "([root]) => root.querySelector('.course-picture').dataset.sharp === 'true'",
+            0,
+            seconds,
+        )
+
+    def wait_until_fine(self, width: int, seconds: float = 20) -> None:
+        """Wait until the picture that is shown has `width` pixels."""
+        self._wait(
+            "([root, width]) => root.querySelector('.course-picture img').naturalWidth === width",
+            width,
+            seconds,
+        )
+
+    def wait_for_alt(self, alt: str, seconds: float = 20) -> None:
+        """Wait until the picture's alt text is `alt`."""
+        self._wait(
+            "([root, alt]) => root.querySelector('.course-picture img').alt === alt", alt, seconds
+        )
+
+    def wait_for_problem(self, seconds: float = 20) -> None:
+        """Wait until the explorer says that something went wrong."""
+        self._wait(
+            "([root]) => root.querySelector('.course-picture [role=alert]').textContent !== ''",
             0,
             seconds,
         )

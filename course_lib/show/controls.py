@@ -335,10 +335,11 @@ def _round_step(span: float) -> float:
 def _nearest(value: float, low: float, high: float, step: float) -> float:
     """Return the step nearest to a value; the upper end is one even if the last step is short."""
     below = low + step * math.floor((value - low) / step + 1e-9)
-    steps = [min(below, high), min(below + step, high)]
+    lower, upper = min(below, high), min(below + step, high)
+    nearest = lower if value - lower <= upper - value else upper
     # 0.2 + 3 * 0.1 is 0.5 and not 0.5000000000000001: twelve digits are more than a slider shows
     digits = 12 - math.ceil(math.log10(max(abs(low), abs(high))))
-    return round(min(steps, key=lambda there: abs(there - value)), digits)
+    return round(nearest, digits)
 
 
 def _decimals(step: float, *numbers: float) -> int:

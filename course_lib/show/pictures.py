@@ -171,8 +171,8 @@ def _figure_html(picture: bytes, alt: str, caption: str | None, width: int) -> s
     image = (
         f'<img src="data:image/png;base64,{encoding.base64_text(picture)}" '
         f'alt="{html.escape(alt, quote=True)}" width="{width}" '
-        f'style="display:block;max-width:100%;height:auto;box-sizing:border-box;border-radius:3px;'
-        f'border:1px solid {COLORS["frame"]};background:{COLORS["paper"]}">'
+        f'style="display:block;max-width:100%;height:auto;outline:1px solid {COLORS["frame"]};'
+        f'outline-offset:-1px;background:{COLORS["paper"]}">'
     )
     below = (
         '<figcaption style="font-size:14px;padding-top:4px;'

@@ -52,6 +52,8 @@ class TheoryPicture:
         The largest number of layers or steps, where the axis to the right ends.
     decades : (float, float)
         The powers of ten at the lower and upper end.
+    what : str
+        What is measured, as the title calls it.
     xlabel, ylabel : str, optional
         For another quantity than the gradient: those of the picture of the course unless given.
 
@@ -66,10 +68,12 @@ class TheoryPicture:
         *,
         distance: float,
         decades: tuple[float, float],
+        what: str = "gradient",
         xlabel: str | None = None,
         ylabel: str | None = None,
     ) -> None:
         self.axes = gradient_axes(axes, distance=distance, decades=decades)
+        self.what = checks.instance("what", what, str, "what is measured, in a word")
         if xlabel is not None:
             axes.set_xlabel(xlabel)
         if ylabel is not None:
@@ -79,7 +83,7 @@ class TheoryPicture:
         (self._dots,) = axes.plot([], [], "o", markersize=4, color=COLORS["ink"])
 
     def update(self, measured: ArrayLike, theory: ArrayLike) -> None:
-        """Move dots and line.
+        """Move dots and line; the title says how many times its first size what was measured has.
 
         Parameters
         ----------
@@ -87,8 +91,11 @@ class TheoryPicture:
             Numbers from 0 upwards in the order of ‖∂L/∂h‖, where the way begins last; each is
             shown relative to its own last entry.
         """
-        self._dots.set_data(*_finite("measured", measured))
+        distance, height = _finite("measured", measured)
+        self._dots.set_data(distance, height)
         self._line.set_data(*_finite("theory", theory))
+        ratio = f"{10 ** height[-1]:.2g}" if np.isfinite(height[-1]) else "0 or infinite"
+        self.axes.set_title(f"{self.what} × {ratio}")
 
 
 class FanPicture:
@@ -110,7 +117,7 @@ class FanPicture:
         self._edges = [axes.plot([], [], color=BAND_COLOR, linewidth=2)[0] for _ in range(2)]
 
     def update(self, heights: ArrayLike, band: ArrayLike) -> None:
-        """Move the lines.
+        """Move the lines; the title says where the middle nine tenths of them end.
 
         Parameters
         ----------
@@ -125,6 +132,8 @@ class FanPicture:
         self._fan.set_segments([np.column_stack([layers, line]) for line in lines])
         for edge, height in zip(self._edges, edges, strict=True):
             edge.set_data(layers, height)
+        low, high = 10 ** np.quantile(lines[:, -1], [0.05, 0.95])
+        self.axes.set_title(f"Nine of ten networks pass between {low:.2g} and {high:.2g}")
 
 
 def _finite(name: str, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -6,7 +6,6 @@ training is left out. The first two chapters are also run whole, and all of them
 
 import os
 import re
-from contextlib import contextmanager
 
 import nbformat
 import pytest
@@ -14,7 +13,6 @@ from axe_playwright_python.sync_playwright import Axe
 from nbformat.v4 import new_code_cell, new_notebook
 
 from course_lib.commands import browsing, chapters, excerpt
-from course_lib.commands.browser import find_browser
 from course_lib.learn import exercises
 
 pytestmark = pytest.mark.browser
@@ -53,40 +51,6 @@ def cut_down(notebook):
     cells = excerpt.needed(notebook.cells, lambda cell: excerpt.calls(cell, *INTERACTIVE))
     short = new_notebook(cells=cells, metadata=notebook.metadata)
     return nbformat.from_dict(short)
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """Run one JupyterLab for all chapters."""
-    folder = tmp_path_factory.mktemp("lab")
-    browsing.copy_course(chapters.ROOT, folder)
-    variables = {"COURSE_DATA": str(folder / "data"), "COURSE_STRICT": "0", "CI": "true"}
-    with browsing.jupyterlab(folder, **variables) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Run one browser for all chapters."""
-    if find_browser() is None:
-        pytest.skip("no browser here; `python -m course_lib test` counts that as a failure in CI")
-    with browsing.chromium() as browser:
-        yield browser
-
-
-@contextmanager
-def opened(lab, chromium, name, notebook, seconds=browsing.CELL_SECONDS):
-    """Open a notebook, run all of its cells, and shut its kernel down at the end."""
-    path = lab.folder / "notebooks" / f"{name}.ipynb"
-    nbformat.write(notebook, path)
-    page = chromium.new_page(viewport={"width": 1200, "height": 900})
-    try:
-        running = lab.open(page, path)
-        running.run_all(seconds)
-        yield running
-        page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-    finally:
-        page.close()
 
 
 # ---------------------------------------------------------------- what is asked of a page
@@ -203,10 +167,10 @@ def serious_findings(running, theme):
 
 
 @pytest.fixture(scope="module", params=CHAPTERS, ids=lambda path: path.stem)
-def chapter(request, lab, chromium):
+def chapter(request, open_notebook):
     """Give a chapter, cut down, open and run."""
     notebook = cut_down(chapters.parse(chapters.committed(request.param)))
-    with opened(lab, chromium, request.param.stem, notebook) as running:
+    with open_notebook(request.param.stem, notebook) as running:
         yield running
 
 
@@ -254,9 +218,9 @@ def test_axe_finds_nothing_serious_in_the_outputs(theme, chapter):
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
-def test_a_whole_chapter_runs_in_the_browser(path, lab, chromium):
+def test_a_whole_chapter_runs_in_the_browser(path, open_notebook):
     notebook = chapters.parse(chapters.committed(path))
-    with opened(lab, chromium, f"{path.stem}_whole", notebook, WHOLE_SECONDS) as running:
+    with open_notebook(f"{path.stem}_whole", notebook, WHOLE_SECONDS) as running:
         assert not running.errors()
         assert not blank_pictures(running)
         assert not running.page.locator(".course-line:has-text('Does not hold')").count()
@@ -278,7 +242,7 @@ BROKEN_CELLS = {
 }
 
 
-def test_broken_pages_are_caught(example, lab, chromium):
+def test_broken_pages_are_caught(example, lab, open_notebook):
     """Errors, blank pictures, missing alt text, pale text and dead sliders are all found."""
     dead = example.containing("show.explore").source.replace(
         "np.log10(factor) * np.arange(5)", "-np.arange(5.0)"
@@ -286,12 +250,12 @@ def test_broken_pages_are_caught(example, lab, chromium):
     setup = example.containing("import numpy").source
     cells = [new_code_cell(source) for source in [setup, dead, *BROKEN_CELLS.values()]]
     broken = new_notebook(cells=cells, metadata=example.notebook.metadata)
-    (lab.folder / "notebooks" / "figures").mkdir(exist_ok=True)
-    (lab.folder / "notebooks" / "figures" / "01.svg").write_text(
+    (lab.notebooks / "figures").mkdir(exist_ok=True)
+    (lab.notebooks / "figures" / "01.svg").write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" width="80" height="80">'
         '<rect width="40" height="80"/><circle cx="60" cy="40" r="10" fill="red"/></svg>'
     )
-    with opened(lab, chromium, "01_broken", broken) as running:
+    with open_notebook("01_broken", broken) as running:
         assert any("ZeroDivisionError" in problem for problem in running.errors())
         assert any("blank picture" in problem for problem in blank_pictures(running))
         assert any("without alt text" in problem for problem in blank_pictures(running))
