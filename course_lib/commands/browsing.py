@@ -334,7 +334,8 @@ def _environment(home: Path, theme: str) -> dict[str, str]:
         file.write_text(json.dumps(values))
     for name in ("config", "data", "runtime", "workspaces", "ipython"):
         (home / name).mkdir()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
+    theirs = ("JUPYTER", "MPLBACKEND")  # a test run's own backend would show no figure in a page
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     return kept | {
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
