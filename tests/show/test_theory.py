@@ -40,6 +40,7 @@ def test_dots_and_line_move_together(axes):
     line, dots = axes.get_lines()[-2:]
     np.testing.assert_allclose(heights(dots), [0, -2, -4])
     np.testing.assert_allclose(heights(line), [0, -1, -2])
+    assert axes.get_title(loc="left") + axes.get_title() == "gradient × 0.0001"
     assert axes.get_ylabel() == "log₁₀ of the signal"
     assert axes.get_xlabel() == "distance from the loss (layers)"
 
@@ -62,6 +63,7 @@ def test_a_fan_has_a_line_for_each_network_and_two_edges(axes):
     (fan,) = axes.collections
     np.testing.assert_allclose([s[:, 1] for s in fan.get_segments()], [[0, -1, -2], [0, 0.5, 1]])
     np.testing.assert_allclose(heights(axes.get_lines()[-1]), [0, 1, 1.5])
+    assert "between 0.014 and 7.1" in axes.get_title(loc="left") + axes.get_title()
     with pytest.raises(ValueError, match="`band` has shape"):
         picture.update([[0, -1, -2]], [[0, 1], [0, 1]])
 
