@@ -6,44 +6,8 @@ from course_lib.learn.exercises import Exercise, Mistake
 from course_lib.maths.propagation import deep_stack, deep_stack_backward
 
 
-def slope_from_output(h):
-    """Equation (1): σ′ = σ (1 − σ), and h is σ."""
-    return h * (1 - h)
-
-
 def _sigmoid(a):
     return 1 / (1 + np.exp(-a))
-
-
-SIGMOID_SLOPE = Exercise(
-    id="02-sigmoid-slope",
-    task="Compute a sigmoid's slope from its output.",
-    reference=slope_from_output,
-    inputs=lambda rng: (rng.uniform(0.01, 0.99, (4, 3)),),
-    mistakes=[
-        Mistake(
-            "sigmoid taken again",
-            lambda h: _sigmoid(h) * (1 - _sigmoid(h)),
-            "h has been through the sigmoid already; this sends it through once more.",
-        ),
-        Mistake(
-            "tanh's rule",
-            lambda h: 1 - h**2,
-            "That is the rule for an output of tanh; at 0.5 a sigmoid's slope is 0.25, not 0.75.",
-        ),
-        Mistake(
-            "half of the product",
-            lambda h: 1 - h,
-            "One factor is missing: at h = 0.99 the curve is nearly flat, and so it is at 0.01.",
-        ),
-    ],
-    hints=(
-        "Differentiate 1 / (1 + e^(−a)) and look for σ in the result.",
-        "σ′ = e^(−a) / (1 + e^(−a))². One factor is σ; what is the other?",
-        "e^(−a) / (1 + e^(−a)) = 1 − σ.",
-    ),
-    afterword="This is why a saturated unit can be recognised without knowing its pre-activation.",
-)
 
 
 def swish_slope(a):
@@ -238,4 +202,4 @@ FROZEN = Exercise(
     ),
 )
 
-EXERCISES = [SIGMOID_SLOPE, SWISH, DEAD_UNITS, SPREAD, FROZEN]
+EXERCISES = [SWISH, DEAD_UNITS, SPREAD, FROZEN]

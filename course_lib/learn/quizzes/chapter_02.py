@@ -40,4 +40,24 @@ QUIZZES = [
             Option("Nothing at all", "They do go together; that is a fact worth explaining."),
         ],
     ),
+    Quiz(
+        id="02-leak",
+        question="Half of your ReLU units are dead, accuracy is poor. What do you try first?",
+        options=[
+            Option(
+                "Leaky ReLU with slope 0.01",
+                "At the rate that killed them a leaky network diverges instead, and at a slope of "
+                "0.01 the way back takes a hundred times as long.",
+            ),
+            Option(
+                "A smaller learning rate, from fresh weights",
+                "Right. The rate killed them, and what is dead stays dead, so start anew.",
+                right=True,
+            ),
+            Option(
+                "A smaller learning rate, from where you are",
+                "Too late for the dead: their gradient is exactly 0, at any rate.",
+            ),
+        ],
+    ),
 ]
