@@ -184,7 +184,7 @@ class Explorer:
             checks.instance("alt(arrays)", alt, str, "a sentence that says what the picture shows")
             with house_style():
                 self._move_artists(arrays)
-            pixels = self._pixels()
+                pixels = self.canvas.pixels()
         except Exception as error:  # whatever a reader's own functions may raise
             self._fail(values, error)
             return

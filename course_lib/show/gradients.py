@@ -35,6 +35,7 @@ UNDERFLOW: dict[str, float] = {
 
 DISTANCE_MARGIN = 0.02  # of the axis, so that a marker at either end is whole
 MOST_MARKERS = 25  # on one line
+BEHIND = 1.2  # below the lines: what stays where it is costs nothing when they move
 EMPTY = np.empty(0)
 
 
@@ -455,11 +456,12 @@ def _draw_limits(axes: Axes, curves: dict[str, Curve]) -> None:
             textcoords="offset points",
             fontsize=10,
             color=COLORS["limit"],
+            zorder=BEHIND,
         )
 
 
 def _dashed(axes: Axes, name: str, height: float) -> Line2D:
-    line = axes.axhline(height, color=COLORS["limit"], dashes=(5, 4), linewidth=1.0, zorder=1.2)
+    line = axes.axhline(height, color=COLORS["limit"], dashes=(5, 4), linewidth=1.0, zorder=BEHIND)
     axes.annotate(
         f"{name} underflows",
         (1.0, height),
@@ -469,6 +471,7 @@ def _dashed(axes: Axes, name: str, height: float) -> Line2D:
         ha="right",
         fontsize=10,
         color=COLORS["limit"],
+        zorder=BEHIND,
     )
     return line
 
