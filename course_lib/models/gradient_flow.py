@@ -232,7 +232,8 @@ def by_layer(
 
     Recorded is every layer that puts out real numbers, also inside nested models, lists of layers
     and composite layers; not what a recurrent layer or `TimeDistributed` calls in its loop, nor
-    what runs inside a ``tf.function``.
+    what runs inside a ``tf.function``. Where Keras takes a cross-entropy from the logits below a
+    softmax or sigmoid, the record holds the logits, and its name says so.
 
     Parameters
     ----------

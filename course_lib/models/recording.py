@@ -123,6 +123,7 @@ class Recording:
                 self.outputs = self.model(x, **self._training(training))
             with self._links.stop_recording():
                 loss = objective(self.outputs)
+        self._follow_logits(loss)
         self._find_links()
         self._number_repeated_names()
         return loss
@@ -288,6 +289,31 @@ class Recording:
         ]
         found = self._links.gradient(targets, self.records[i].tensors[0], output_gradients=seeds)
         return None if found is None else np.asarray(tf.convert_to_tensor(found))
+
+    def _follow_logits(self, loss: tf.Tensor) -> None:
+        """Where the loss read the logits below a softmax or sigmoid, let the record hold these.
+
+        A logarithm of what a softmax puts out would lose digits, so Keras sends the logits along
+        with it, and a cross-entropy takes them: then no gradient goes through the output itself.
+        """
+        for output in keras.tree.flatten(self.outputs):
+            logits = getattr(output, "_keras_logits", None)
+            index = self._owner.get(id(output))
+            if logits is None or index is None or self.tape.gradient(loss, output) is not None:
+                continue
+            record, below = self.records[index], self._owner.get(id(logits))
+            if record.tensors[0] is logits:  # an output that the model returns twice
+                continue
+            if below is None:
+                record.name, record.tensors, record.made = f"{record.name} (logits)", [logits], []
+            else:  # the logits are a layer's of their own, and the softmax has nothing to show
+                del self.records[index]
+                self._owner = {
+                    key: holder - (holder > index)
+                    for key, holder in self._owner.items()
+                    if holder != index
+                }
+                self._owner[id(output)] = below
 
     def _find_links(self) -> None:
         """Find each record's `parents`, and the `exits`."""
@@ -465,9 +491,9 @@ def _floating(structure: Any) -> list[tf.Tensor]:
 
 
 def _copy(tensor: tf.Tensor) -> tf.Tensor:
-    """Return an equal tensor, with the mask that Keras hung on it."""
-    mask = getattr(tensor, "_keras_mask", None)
-    tensor = tf.identity(tensor)
-    if mask is not None:
-        tensor._keras_mask = mask
-    return tensor
+    """Return an equal tensor, with the mask and the logits that Keras hung on it."""
+    copy = tf.identity(tensor)
+    for name in ("_keras_mask", "_keras_logits"):
+        if getattr(tensor, name, None) is not None:
+            setattr(copy, name, getattr(tensor, name))
+    return copy
