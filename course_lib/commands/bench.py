@@ -8,15 +8,13 @@ course aims at are printed beside what was measured.
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import json
 import os
 import pkgutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -113,12 +111,11 @@ def by_layer() -> list[str]:
     ]
 
 
-def explorers() -> list[str]:
+def explorers() -> Iterable[str]:
     """Key press to new pixels beside a bare slider, in a browser."""
-    if importlib.util.find_spec("course_lib.commands.bench_widgets") is None:
-        return ["not measured: course_lib/commands/bench_widgets.py is missing"]
-    module = importlib.import_module("course_lib.commands.bench_widgets")
-    return list(module.report())
+    from course_lib.commands import bench_widgets
+
+    return bench_widgets.report()
 
 
 def notebooks() -> list[str]:
@@ -157,7 +154,7 @@ def _execute(path: Path) -> tuple[float, float, str]:
     return seconds, json.loads(text) / 1e9, ""
 
 
-PARTS: dict[str, Callable[[], list[str]]] = {
+PARTS: dict[str, Callable[[], Iterable[str]]] = {
     "imports": imports,
     "by_layer": by_layer,
     "explorers": explorers,
