@@ -122,9 +122,13 @@ def report() -> Iterator[str]:
         with browsing.jupyterlab(folder, COURSE_DATA=data) as lab, browsing.chromium() as web:
             for path in chapters.all_chapters():
                 notebook = chapters.parse(path.read_text(encoding="utf-8"))
-                for timing in measure(lab, web, notebook, path.stem):
-                    timings.append(timing)
-                    yield str(timing)
+                try:
+                    measured = measure(lab, web, notebook, path.stem)
+                except RuntimeError as problem:
+                    yield f"not measured: {problem}"
+                    continue
+                timings += measured
+                yield from map(str, measured)
     if not timings:
         yield "there is no chapter with an explorer yet"
         return
