@@ -49,9 +49,7 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize(("activation", "initializer", "scale", "recorded", "bound"), SETTINGS)
-def test_the_factor_per_layer_is_the_one_predicted(
-    activation, initializer, scale, recorded, bound
-):
+def test_the_factor_per_layer_is_the_one_predicted(activation, initializer, scale, recorded, bound):
     stddev = math.sqrt(variance(initializer, (UNITS, UNITS), **scale))
     theory = factor_per_layer(signal_theory(activation, stddev, UNITS, DEPTH).norms)
     norms = _measured(activation, initializer, **scale)
