@@ -21,7 +21,7 @@ def step_inputs(rng):
 
 ONE_STEP_BACK = Exercise(
     id="01-one-step",
-    task="Take δ one layer back, equation (2); the given attempt has the order wrong.",
+    task="Take δ one layer back, equation (2).",
     reference=one_step_back,
     inputs=step_inputs,
     mistakes=[
