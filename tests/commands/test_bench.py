@@ -1,5 +1,6 @@
 """`python -m course_lib bench` and `recompute`: what they measure, run and report."""
 
+import resource
 import sys
 from types import SimpleNamespace
 
@@ -53,7 +54,10 @@ def test_seconds_and_memory_of_a_chapter(chapter, monkeypatch):
     good, bad, mean = bench.notebooks()
     seconds, gigabytes = good.removeprefix("01_x: ").removesuffix(" GB").split(" s, ")
     assert 0 < float(seconds) < 60
-    assert 0.3 < float(gigabytes) < 0.6
+    # A child is as large as the process that forks it until it starts its own program, so its peak
+    # cannot be told from that of this process where other tests have made it large.
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    assert 0.3 < float(gigabytes) < max(0.6, 1.1 * own)
     assert "02_y" in bad
     assert "ZeroDivisionError" in bad
     assert mean.startswith("mean: ")
