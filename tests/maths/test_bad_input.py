@@ -5,10 +5,18 @@ import inspect
 import numpy as np
 import pytest
 
-from course_lib.maths import activations, clipping, initializers, propagation
+from course_lib.maths import activations, clipping, initializers, normalization, propagation
 from course_lib.maths.activations import ACTIVATIONS, Activation, as_activation
 from course_lib.maths.clipping import clip_weights
 from course_lib.maths.initializers import INITIALIZERS, variance
+from course_lib.maths.normalization import (
+    MovingAverages,
+    batch_norm,
+    batch_norm_backward,
+    batch_norm_inference,
+    layer_norm,
+    layer_norm_backward,
+)
 from course_lib.maths.propagation import (
     deep_stack,
     deep_stack_backward,
@@ -22,6 +30,10 @@ from course_lib.maths.propagation import (
 RNG = np.random.default_rng(1)
 X, W, NAN = np.ones((2, 3)), np.ones((3, 3)), np.full((3, 3), np.nan)
 TRACE = deep_stack(X, [W], "tanh")
+_, BATCH_TRACE = batch_norm([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]])
+_, LAYER_TRACE = layer_norm([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]])
+CONSTANT = MovingAverages(3, momentum=0)
+CONSTANT.update(batch_norm(np.ones((2, 3)))[1])
 NOT_A_NUMBER = ["three", None, [1, 2], True, 1j]
 
 
@@ -178,6 +190,60 @@ CASES = [
         for wrong in (None, "W", [], NAN, [NAN], [W, None], [W, "W"])
     ],
     *[_call(clip_weights, W, wrong) for wrong in (0, -1, np.nan, np.inf, *NOT_A_NUMBER)],
+    # normalisation
+    *[
+        _call(norm, x)
+        for norm in (batch_norm, layer_norm)
+        for x in (
+            1.0,
+            "x",
+            None,
+            X * 1j,
+            [[1, 2, 3], [1, 2]],
+            NAN,
+            X * np.inf,
+            [[1e200, 1], [-1e200, 2]],
+        )
+    ],
+    *[_call(batch_norm, x) for x in (np.ones((1, 3)), np.ones(3), np.ones((2, 3, 4)))],
+    *[_call(layer_norm, x) for x in (np.ones((3, 1)), np.ones((0, 3)), [1.0])],
+    *[
+        _call(norm, X, **{name: wrong})
+        for norm in (batch_norm, layer_norm)
+        for name in ("scale", "offset")
+        for wrong in (2.0, np.ones(2), np.ones((2, 3)), np.ones((1, 3)), NAN[0], "ones")
+    ],
+    *[
+        _call(norm, X, epsilon=wrong)  # X is constant, so that 0 is wrong too
+        for norm in (batch_norm, layer_norm)
+        for wrong in (0, -1e-3, np.nan, np.inf, *NOT_A_NUMBER)
+    ],
+    *[_call(batch_norm_backward, trace, X) for trace in (None, X, TRACE, LAYER_TRACE)],
+    *[_call(layer_norm_backward, trace, X) for trace in (None, X, TRACE, BATCH_TRACE)],
+    *[
+        _call(backward, trace, d_y)
+        for backward, trace in (
+            (batch_norm_backward, BATCH_TRACE),
+            (layer_norm_backward, LAYER_TRACE),
+        )
+        for d_y in (1.0, np.ones((3, 2)), np.ones(3), NAN[:2], "ones", None)
+    ],
+    *[_call(MovingAverages, wrong) for wrong in (0, -1, 2.5, "3", None, True)],
+    *[_call(MovingAverages, 3, wrong) for wrong in (-0.1, 1.1, np.nan, *NOT_A_NUMBER)],
+    *[_call(MovingAverages, 3, unbiased=wrong) for wrong in (1, None, "yes")],
+    *[
+        _call(MovingAverages(units).update, trace)
+        for units, trace in ((2, BATCH_TRACE), (3, LAYER_TRACE), (3, X), (3, None))
+    ],
+    *[
+        _call(batch_norm_inference, x, MovingAverages(3))
+        for x in (np.ones(3), np.ones((2, 4)), NAN, "x", None)
+    ],
+    *[_call(batch_norm_inference, X, wrong) for wrong in (None, X, BATCH_TRACE)],
+    _call(batch_norm_inference, X, MovingAverages(3), np.ones(2)),
+    _call(batch_norm_inference, X, MovingAverages(3), offset=np.ones(2)),
+    _call(batch_norm_inference, X, MovingAverages(3), epsilon=-1),
+    _call(batch_norm_inference, X, CONSTANT, epsilon=0),
 ]
 
 
@@ -195,12 +261,17 @@ def test_it_is_refused_in_one_sentence(call, function):
     assert len(sentence) < 200, sentence
 
 
-@pytest.mark.parametrize("module", [activations, clipping, initializers, propagation])
+@pytest.mark.parametrize(
+    "module", [activations, clipping, initializers, normalization, propagation]
+)
 def test_no_public_function_is_missing_from_the_table(module):
     tested = {case.values[1] for case in CASES}
     tested |= {getattr(function, "__func__", function) for function in tested}
-    helpers = {activations.elementwise, activations.bare}  # called by modules, not by readers
+    # Called by modules, not by readers, and what functions return:
+    helpers = {activations.elementwise, activations.bare}
+    helpers |= {normalization.normalize, normalization.normalize_backward}
     results = {propagation.StackTrace, propagation.StackGradients, propagation.SignalTheory}
+    results |= {normalization.NormTrace, normalization.NormGradients}
     for name, value in vars(module).items():
         public = not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
         if public and callable(value) and value not in helpers | results:
