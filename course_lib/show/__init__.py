@@ -7,6 +7,7 @@ from course_lib.show.gradients import (
     gradient_picture,
     underflow_line,
 )
+from course_lib.show.paths import PathPicture
 from course_lib.show.pictures import figure, heat_map, label_ends
 from course_lib.show.style import (
     COLORS,
@@ -26,6 +27,7 @@ __all__ = [
     "Explorer",
     "FanPicture",
     "GradientPicture",
+    "PathPicture",
     "TheoryPicture",
     "choice",
     "explore",

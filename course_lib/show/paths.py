@@ -1,0 +1,107 @@
+"""Paths on a surface: contour lines seen from above, and where each optimiser went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import contourpy
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from course_lib import checks
+from course_lib.show.style import COLORS, OTHERS
+
+PATH_MARKERS = "os^DvPX"
+CONTOURS = np.linspace(0.05, 0.95, 10) ** 2  # shares of the area that lie below each line
+
+
+class PathPicture:
+    """A surface as contour lines, with one path for each name; for an explorer or a figure.
+
+    The surface may change from update to update: its lines are moved like every other.
+
+    Parameters
+    ----------
+    axes : Axes
+    names : sequence of str
+        What the paths are called, seven at most; each keeps its colour and its end marker.
+    box : (float, float)
+        The plane is shown from `box[0]` to `box[1]` in both directions.
+
+    Attributes
+    ----------
+    styles : dict of str to dict
+        Colour and marker of each name, for other axes that tell the same story.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If these are no axes, there are too many names, or the box is empty.
+    """
+
+    def __init__(self, axes: Axes, names: Sequence[str], box: tuple[float, float]) -> None:
+        checks.instance("axes", axes, Axes, "matplotlib axes")
+        if not 1 <= len(names) <= len(PATH_MARKERS):
+            raise ValueError(f"`names` has {len(names)} names; it takes 1 to {len(PATH_MARKERS)}.")
+        low, high = box
+        if not low < high:
+            raise ValueError(f"`box` is ({low}, {high}); it takes the lower end first.")
+        self.box = (low, high)
+        self.styles: dict[str, dict[str, Any]] = {
+            name: {"color": color, "marker": marker}
+            for name, color, marker in zip(names, cycle(OTHERS), PATH_MARKERS, strict=False)
+        }
+        (self._contours,) = axes.plot([], [], color=COLORS["theory"], linewidth=0.7, zorder=1)
+        self._paths = {
+            name: axes.plot([], [], label=name, markevery=[-1], linewidth=1.3, **style)[0]
+            for name, style in self.styles.items()
+        }
+        axes.set(xlim=box, ylim=box, aspect="equal", xlabel="θ₁", ylabel="θ₂")
+
+    def update(self, heights: ArrayLike, paths: Mapping[str, ArrayLike]) -> None:
+        """Show a surface and the paths on it; a name without a path shows none.
+
+        Parameters
+        ----------
+        heights : array of shape (rows, columns)
+            The surface on an even grid over the box: θ₂ grows with the row, θ₁ with the column.
+        paths : dict of str to array of shape (steps + 1, 2)
+            Points in the order they were visited; the part beyond a gap or a masked point is cut.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the heights are no finite table, a name is unknown, or a path is none in the plane.
+        """
+        surface = checks.as_array("heights", heights, ndim=2)
+        for name in paths:
+            checks.one_of("name", name, self._paths)
+        rows, columns = (np.linspace(*self.box, count) for count in surface.shape)
+        lines = contourpy.contour_generator(
+            columns, rows, surface, line_type=contourpy.LineType.ChunkCombinedNan
+        )
+        pieces = [_contour(lines, level) for level in np.quantile(surface, CONTOURS)]
+        self._contours.set_data(*np.concatenate(pieces).T)
+        for name, line in self._paths.items():
+            line.set_data(*_visible(name, paths[name], self.box).T if name in paths else ([], []))
+
+
+def _contour(lines: contourpy.ContourGenerator, level: float) -> np.ndarray:
+    """Return one contour line as points, its pieces parted by NaN and with a NaN at the end."""
+    points = lines.lines(level)[0][0]
+    gap = np.full((1, 2), np.nan)
+    return gap if points is None else np.concatenate([points, gap])
+
+
+def _visible(name: str, path: ArrayLike, box: tuple[float, float]) -> np.ndarray:
+    """Return the path up to where it is far outside the box, which has no place on the paper."""
+    points = np.ma.filled(np.ma.asarray(path, dtype=np.float64), np.nan)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"The path of {name!r} has shape {points.shape}; it takes (steps + 1, 2).")
+    far = 10 * max(abs(box[0]), abs(box[1]))
+    with np.errstate(invalid="ignore"):
+        lost = ~(np.abs(points) <= far).all(axis=1)
+    return points[: np.argmax(lost)] if lost.any() else points

@@ -1,0 +1,86 @@
+"""Paths on a surface."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from course_lib import show
+
+GRID = np.linspace(-2, 2, 41)
+BOWL = GRID[:, None] ** 2 + GRID**2
+
+
+@pytest.fixture
+def axes():
+    return Figure().add_subplot()
+
+
+@pytest.fixture
+def picture(axes):
+    return show.PathPicture(axes, ["Adam", "momentum"], box=(-2, 2))
+
+
+def points(axes, number):
+    return axes.get_lines()[number].get_xydata()
+
+
+def test_contour_lines_of_a_bowl_are_circles(axes, picture):
+    picture.update(BOWL, {})
+    contours = points(axes, 0)
+    gaps = np.flatnonzero(np.isnan(contours[:, 0]))
+    first = contours[: gaps[0]]
+    radii = np.hypot(*first.T)
+    assert np.ptp(radii) < 0.05
+    assert len(gaps) >= 8
+
+
+def test_the_row_of_a_height_is_the_second_parameter(axes, picture):
+    picture.update(np.repeat(GRID[:, None], 41, axis=1) ** 2, {})  # a valley along θ₁
+    contours = points(axes, 0)
+    first = contours[: np.flatnonzero(np.isnan(contours[:, 0]))[0]]
+    assert np.ptp(first[:, 1]) < 1e-9 < np.ptp(first[:, 0])
+
+
+def test_a_path_is_drawn_as_it_was_walked_and_marked_at_its_end(axes, picture):
+    walked = np.array([[2.0, 1.0], [1.0, 0.5], [0.0, 0.0]])
+    picture.update(BOWL, {"momentum": walked})
+    np.testing.assert_array_equal(points(axes, 2), walked)
+    assert axes.get_lines()[2].get_markevery() == [-1]
+    assert len(points(axes, 1)) == 0
+
+
+@pytest.mark.parametrize("lost", [np.inf, np.nan, 1e6])
+def test_a_path_that_leaves_is_cut_where_it_leaves(axes, picture, lost):
+    picture.update(BOWL, {"Adam": [[1.0, 1.0], [5.0, 5.0], [lost, 0.0], [0.0, 0.0]]})
+    np.testing.assert_array_equal(points(axes, 1), [[1, 1], [5, 5]])
+
+
+def test_a_masked_point_ends_a_path(axes, picture):
+    path = np.ma.masked_greater([[1.0, 1.0], [3.0, 0.0]], 2)
+    picture.update(BOWL, {"Adam": path})
+    np.testing.assert_array_equal(points(axes, 1), [[1, 1]])
+
+
+def test_each_name_has_its_own_colour_and_marker(picture):
+    styles = [tuple(style.values()) for style in picture.styles.values()]
+    assert len({color for color, _ in styles}) == len({marker for _, marker in styles}) == 2
+
+
+def test_a_flat_surface_has_no_contour_lines_and_is_no_error(axes, picture):
+    picture.update(np.zeros((5, 5)), {})
+    assert np.isnan(points(axes, 0)).all()
+
+
+def test_wrong_arguments_are_refused_in_words(axes, picture):
+    with pytest.raises(TypeError, match="matplotlib axes"):
+        show.PathPicture("here", ["Adam"], box=(0, 1))
+    with pytest.raises(ValueError, match="`names` has 8 names"):
+        show.PathPicture(axes, list("abcdefgh"), box=(0, 1))
+    with pytest.raises(ValueError, match="lower end first"):
+        show.PathPicture(axes, ["Adam"], box=(1, 0))
+    with pytest.raises(ValueError, match="Adagrad"):
+        picture.update(BOWL, {"Adagrad": np.zeros((2, 2))})
+    with pytest.raises(ValueError, match=r"\(3,\)"):
+        picture.update(BOWL, {"Adam": np.zeros(3)})
+    with pytest.raises(ValueError, match="heights"):
+        picture.update(np.full((3, 3), np.nan), {})
