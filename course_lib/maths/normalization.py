@@ -323,10 +323,10 @@ def normalize(
     """
     keep = axis == -1  # so that a mean stands beside the sample that it is of
     mean = x.mean(axis, keepdims=keep)  # (1)
-    centred = x - mean
-    variance = (centred**2).mean(axis, keepdims=keep)  # (2)
+    centered = x - mean
+    variance = (centered**2).mean(axis, keepdims=keep)  # (2)
     inverse_stddev = 1 / np.sqrt(variance + epsilon)  # (3)
-    normalized = centred * inverse_stddev  # (4)
+    normalized = centered * inverse_stddev  # (4)
     y = scale * normalized + offset  # (5)
     return y, NormTrace(normalized, mean, variance, inverse_stddev, scale, offset, axis)
 

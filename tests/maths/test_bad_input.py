@@ -5,7 +5,14 @@ import inspect
 import numpy as np
 import pytest
 
-from course_lib.maths import activations, clipping, initializers, normalization, propagation
+from course_lib.maths import (
+    activations,
+    clipping,
+    initializers,
+    normalization,
+    optimizers,
+    propagation,
+)
 from course_lib.maths.activations import ACTIVATIONS, Activation, as_activation
 from course_lib.maths.clipping import clip_weights
 from course_lib.maths.initializers import INITIALIZERS, variance
@@ -16,6 +23,15 @@ from course_lib.maths.normalization import (
     batch_norm_inference,
     layer_norm,
     layer_norm_backward,
+)
+from course_lib.maths.optimizers import (
+    Adam,
+    AMSGrad,
+    GradientDescent,
+    Momentum,
+    Nesterov,
+    RMSProp,
+    descend,
 )
 from course_lib.maths.propagation import (
     deep_stack,
@@ -34,6 +50,9 @@ _, BATCH_TRACE = batch_norm([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]])
 _, LAYER_TRACE = layer_norm([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]])
 CONSTANT = MovingAverages(3, momentum=0)
 CONSTANT.update(batch_norm(np.ones((2, 3)))[1])
+OPTIMIZERS = (GradientDescent, Momentum, Nesterov, RMSProp, Adam, AMSGrad)
+STEPPED = Adam(0.1)
+STEPPED.step(np.ones(2), np.ones(2))
 NOT_A_NUMBER = ["three", None, [1, 2], True, 1j]
 
 
@@ -244,6 +263,66 @@ CASES = [
     _call(batch_norm_inference, X, MovingAverages(3), offset=np.ones(2)),
     _call(batch_norm_inference, X, MovingAverages(3), epsilon=-1),
     _call(batch_norm_inference, X, CONSTANT, epsilon=0),
+    # optimisers
+    *[
+        _call(kind, wrong)
+        for kind in OPTIMIZERS
+        for wrong in (0, -1, np.nan, np.inf, *NOT_A_NUMBER)
+    ],
+    *[
+        _call(kind, 0.1, momentum=wrong)
+        for kind in (Momentum, Nesterov)
+        for wrong in (-0.1, np.nan, np.inf, *NOT_A_NUMBER)
+    ],
+    *[
+        _call(kind, 0.1, **{name: wrong})
+        for kind, name in (
+            (RMSProp, "rho"),
+            *((kind, name) for kind in (Adam, AMSGrad) for name in ("beta_1", "beta_2")),
+        )
+        for wrong in (-0.1, 1, 1.5, np.nan, *NOT_A_NUMBER)
+    ],
+    *[
+        _call(kind, 0.1, epsilon=wrong)
+        for kind in (RMSProp, Adam, AMSGrad)
+        for wrong in (0, -1e-8, np.nan, *NOT_A_NUMBER)
+    ],
+    *[
+        _call(kind, 0.1, epsilon_inside=wrong)
+        for kind in (RMSProp, Adam, AMSGrad)
+        for wrong in (None, 1, "yes")
+    ],
+    *[_call(kind, 0.1, bias_correction=None) for kind in (Adam, AMSGrad)],
+    *[
+        _call(kind(0.1).step, *arguments)
+        for kind in OPTIMIZERS
+        for arguments in (
+            (X, NAN),
+            (NAN, W),
+            (X, W),
+            (X, X[0]),
+            (X, 1.0),
+            (1.0, X),
+            (X, "slope"),
+            (None, X),
+            (X, None),
+            (X, 1j * X),
+            (np.ones(0), np.ones(0)),
+        )
+    ],
+    *[_call(STEPPED.step, np.ones(3), np.ones(3)), _call(STEPPED.step, np.ones((2, 1)), X)],
+    *[
+        _call(GradientDescent(lambda t, wrong=wrong: wrong).step, 1.0, 1.0)
+        for wrong in (0, -1, np.nan, None)
+    ],
+    *[_call(descend, wrong, [1.0], Adam(0.1), 3) for wrong in (None, X, "slope")],
+    *[
+        _call(descend, lambda theta, wrong=wrong: wrong, [1.0, 2.0], Adam(0.1), 3)
+        for wrong in (None, 1.0, np.ones(3), np.ones((2, 1)), "steep")
+    ],
+    *[_call(descend, np.sin, wrong, Adam(0.1), 3) for wrong in (None, "here", [np.nan], [], 1j)],
+    *[_call(descend, np.sin, [1.0], wrong, 3) for wrong in (None, Adam, 0.1, np.sin)],
+    *[_call(descend, np.sin, [1.0], Adam(0.1), wrong) for wrong in (0, -1, 2.5, None, "3")],
 ]
 
 
@@ -262,7 +341,7 @@ def test_it_is_refused_in_one_sentence(call, function):
 
 
 @pytest.mark.parametrize(
-    "module", [activations, clipping, initializers, normalization, propagation]
+    "module", [activations, clipping, initializers, normalization, optimizers, propagation]
 )
 def test_no_public_function_is_missing_from_the_table(module):
     tested = {case.values[1] for case in CASES}
@@ -270,6 +349,8 @@ def test_no_public_function_is_missing_from_the_table(module):
     # Called by modules, not by readers, and what functions return:
     helpers = {activations.elementwise, activations.bare}
     helpers |= {normalization.normalize, normalization.normalize_backward}
+    helpers |= {optimizers.Optimizer, optimizers.Optimizer.change, optimizers.Optimizer.reset}
+    helpers |= {kind.reset for kind in OPTIMIZERS}  # they take no argument
     results = {propagation.StackTrace, propagation.StackGradients, propagation.SignalTheory}
     results |= {normalization.NormTrace, normalization.NormGradients}
     for name, value in vars(module).items():
@@ -278,5 +359,9 @@ def test_no_public_function_is_missing_from_the_table(module):
             assert value in tested, name
         if public and inspect.isclass(value):
             for method, function in vars(value).items():
-                if inspect.isfunction(function) and not method.startswith("_"):
+                if (
+                    inspect.isfunction(function)
+                    and not method.startswith("_")
+                    and function not in helpers
+                ):
                     assert function in tested, method

@@ -108,7 +108,7 @@ def test_the_comparison_notices_a_faulty_backward_pass(
 
 
 @EVERY_SHAPE
-def test_no_gradient_goes_where_normalisation_takes_the_signal_away(kind, shape):
+def test_no_gradient_goes_where_the_norm_takes_the_signal_away(kind, shape):
     """Σ ∂𝓛/∂x = 0 for any ε; Σ ∂𝓛/∂x · x̂ is Σ g · x̂ times ε/(v + ε), over the spread."""
     x, scale, offset, d_y = problem(shape)
     axis = averaged_axis(kind)
