@@ -26,7 +26,7 @@ VERDICTS = {
     "correct with limits": "holds if",
     "wrong": "does not hold",
     "ambiguous": "depends on what is meant",
-    "not reproducible": "does not run as printed",
+    "not reproducible": "cannot be reproduced as printed",
     "heading": "where it is treated",
 }
 # Why no claim of a notebook settles an item, and how a reader meets that.

@@ -57,7 +57,7 @@ def test_the_table_is_folded_has_headers_and_a_name(shown):
         ("D0-1-C4", "holds if"),
         ("D0-1-C3", "does not hold"),
         ("D4-3.2-S3", "depends on what is meant"),
-        ("D3-4.1-X1", "does not run as printed"),
+        ("D3-4.1-X1", "cannot be reproduced as printed"),
         ("D0-6-R", "no source"),
         ("D1-2-H", "where it is treated"),
     ],
