@@ -7,7 +7,7 @@ from course_lib.show.gradients import (
     gradient_picture,
     underflow_line,
 )
-from course_lib.show.paths import PathPicture
+from course_lib.show.paths import PathPicture, path_styles
 from course_lib.show.pictures import figure, heat_map, label_ends
 from course_lib.show.style import (
     COLORS,
@@ -41,6 +41,7 @@ __all__ = [
     "line_style",
     "log_slider",
     "note",
+    "path_styles",
     "slider",
     "table",
     "theory_lines",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from typing import Any
 
 import contourpy
@@ -16,6 +15,27 @@ from course_lib.show.style import COLORS, OTHERS
 
 PATH_MARKERS = "os^DvPX"
 CONTOURS = np.linspace(0.05, 0.95, 10) ** 2  # shares of the area that lie below each line
+
+
+def path_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the colour and the marker of each path, as keyword arguments of `Axes.plot`.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Seven at most.
+
+    Raises
+    ------
+    ValueError
+        If there are none or too many.
+    """
+    if not 1 <= len(names) <= len(PATH_MARKERS):
+        raise ValueError(f"`names` has {len(names)} names; it takes 1 to {len(PATH_MARKERS)}.")
+    return {
+        name: {"color": color, "marker": marker}
+        for name, color, marker in zip(names, OTHERS, PATH_MARKERS, strict=False)
+    }
 
 
 class PathPicture:
@@ -34,7 +54,7 @@ class PathPicture:
     Attributes
     ----------
     styles : dict of str to dict
-        Colour and marker of each name, for other axes that tell the same story.
+        Colour and marker of each name, as `path_styles` gives them.
 
     Raises
     ------
@@ -44,16 +64,11 @@ class PathPicture:
 
     def __init__(self, axes: Axes, names: Sequence[str], box: tuple[float, float]) -> None:
         checks.instance("axes", axes, Axes, "matplotlib axes")
-        if not 1 <= len(names) <= len(PATH_MARKERS):
-            raise ValueError(f"`names` has {len(names)} names; it takes 1 to {len(PATH_MARKERS)}.")
         low, high = box
         if not low < high:
             raise ValueError(f"`box` is ({low}, {high}); it takes the lower end first.")
         self.box = (low, high)
-        self.styles: dict[str, dict[str, Any]] = {
-            name: {"color": color, "marker": marker}
-            for name, color, marker in zip(names, cycle(OTHERS), PATH_MARKERS, strict=False)
-        }
+        self.styles = path_styles(names)
         (self._contours,) = axes.plot([], [], color=COLORS["theory"], linewidth=0.7, zorder=1)
         self._paths = {
             name: axes.plot([], [], label=name, markevery=[-1], linewidth=1.3, **style)[0]

@@ -63,6 +63,7 @@ def test_a_masked_point_ends_a_path(axes, picture):
 
 def test_each_name_has_its_own_colour_and_marker(picture):
     styles = [tuple(style.values()) for style in picture.styles.values()]
+    assert picture.styles == show.path_styles(["Adam", "momentum"])
     assert len({color for color, _ in styles}) == len({marker for _, marker in styles}) == 2
 
 
