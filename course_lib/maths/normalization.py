@@ -41,6 +41,7 @@ __all__ = [
     "layer_norm_backward",
     "normalize",
     "normalize_backward",
+    "normalize_with",
 ]
 
 Array = NDArray[np.float64]
@@ -249,10 +250,10 @@ def batch_norm_inference(
     if x.shape[1] != averages.units:
         raise ValueError(f"`x` has shape {x.shape}; it takes {takes}.")
     scale, offset = _scale_and_offset(scale, offset, averages.units)
-    s = np.sqrt(averages.variance + number("epsilon", epsilon, minimum=0))
-    if not s.all():
+    epsilon = number("epsilon", epsilon, minimum=0)
+    if not (averages.variance + epsilon).all():
         raise ValueError("`epsilon` is 0; where a moving variance is 0 it takes one above 0.")
-    return scale * (x - averages.mean) / s + offset
+    return normalize_with(averages, x, scale, offset, epsilon)
 
 
 def layer_norm(
@@ -341,6 +342,14 @@ def normalize_backward(trace: NormTrace, d_y: Array) -> NormGradients:
     samples = tuple(range(d_y.ndim - 1))
     d_scale, d_offset = (d_y * x_hat).sum(samples), d_y.sum(samples)  # (7), (8)
     return NormGradients(d_x, d_scale, d_offset)
+
+
+def normalize_with(
+    averages: MovingAverages, x: Array, scale: Array, offset: Array, epsilon: float
+) -> Array:
+    """`batch_norm_inference` without checks, for runs that may have diverged."""
+    s = np.sqrt(averages.variance + epsilon)
+    return scale * (x - averages.mean) / s + offset
 
 
 def _rows_to_compare(x: ArrayLike, *, ndim: int | None, axis: int, takes: str) -> Array:

@@ -74,6 +74,7 @@ class Optimizer(ABC):
 
     @learning_rate.setter
     def learning_rate(self, value: Rate) -> None:
+        """Take another α from the next step on."""
         self._learning_rate = value if callable(value) else positive_number("learning_rate", value)
 
     def reset(self) -> None:
@@ -322,7 +323,7 @@ def descend(
         Takes θ, shape (d,), and returns ∂𝓛/∂θ there, of the same shape.
     start : array, shape (d,)
         The first point; an array of another shape, or one number, works as well.
-    optimizer : Optimizer
+    optimizer : one of the optimisers above, such as `Adam(learning_rate=0.1)`
         Begins afresh: it is `reset` first.
     steps : int
 

@@ -1,27 +1,41 @@
-r"""Training a deep stack as a classifier: SGD with momentum, in NumPy.
+r"""Training a deep stack as a classifier, in NumPy: plain, normalised, with skips.
 
 Four hundred steps of an eight-layer network take a fifth of a second, so a chapter can train
 ten seeds of each variant while the reader waits, and every gradient is one derived by hand.
+Layers and their gradients are those of `stacks`, the steps those of `optimizers`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from course_lib.checks import as_array, generator, number, positive_int, positive_number
+from course_lib.checks import (
+    as_array,
+    generator,
+    number,
+    one_of,
+    positive_int,
+    positive_number,
+    shown,
+)
 from course_lib.data import load_digits
-from course_lib.maths.activations import Activation, as_activation, bare
+from course_lib.maths.activations import Activation, as_activation
+from course_lib.maths.normalization import MovingAverages
+from course_lib.maths.optimizers import Momentum, Optimizer
+from course_lib.maths.stacks import Layer, StackForm, backward, forward, make_layers, stack_pass
 
 __all__ = [
     "StackRun",
     "accuracy_by_rate",
     "classify",
     "softmax_cross_entropy",
+    "stack_pass",
     "train_on_digits",
     "train_stack",
 ]
@@ -36,17 +50,46 @@ class StackRun:
     losses : ndarray, shape (steps,)
         Cross-entropy of each step's batch, in nats, before that step's update; NaN from the step
         on at which it left the range of float64.
-    weights, biases : list of ndarray
-        The parameters at the end; the last pair makes the logits.
+    layers : list of Layer
+        The parameters at the end; the last layer makes the logits.
     start : list of ndarray
         The weights before the first step.
+    form : StackForm
+        Activation, normalisation and skip of the hidden layers.
+    averages : list of MovingAverages
+        The means and variances of the batches, one for each hidden layer; empty without batch norm.
     """
 
     losses: np.ndarray
-    weights: list[np.ndarray]
-    biases: list[np.ndarray]
+    layers: list[Layer]
     start: list[np.ndarray]
-    activation: Activation
+    form: StackForm
+    averages: list[MovingAverages] = field(default_factory=list)
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """The weights at the end, input first."""
+        return [layer.weights for layer in self.layers]
+
+    @property
+    def biases(self) -> list[np.ndarray]:
+        """The biases at the end."""
+        return [layer.bias for layer in self.layers]
+
+    @property
+    def scales(self) -> list[np.ndarray]:
+        """The scales of the normalisation at the end, of each hidden layer; empty without one."""
+        return [layer.scale for layer in self.layers if layer.scale is not None]
+
+    @property
+    def offsets(self) -> list[np.ndarray]:
+        """The offsets of the normalisation at the end, of each hidden layer; empty without one."""
+        return [layer.offset for layer in self.layers if layer.offset is not None]
+
+    @property
+    def activation(self) -> Activation:
+        """φ of the hidden layers."""
+        return self.form.activation
 
     @property
     def diverged(self) -> bool:
@@ -63,9 +106,42 @@ class StackRun:
             ]
         )
 
-    def accuracy(self, x: np.ndarray, labels: np.ndarray) -> float:
-        """Share of the rows of `x`, shape (batch, features), given their label; 0 … 1."""
-        return float(np.mean(classify(x, self.weights, self.biases, self.activation) == labels))
+    def logits(self, x: np.ndarray, *, statistics: str = "moving") -> np.ndarray:
+        """Return the logits of the rows of `x`, shape (batch, classes).
+
+        Parameters
+        ----------
+        x : ndarray, shape (batch, features)
+        statistics : "moving" or "batch"
+            What batch norm subtracts and divides by: the moving averages of the training, or the
+            mean and variance of `x` itself. Without batch norm they are the same.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` does not fit, or `statistics` is neither.
+        """
+        one_of("statistics", statistics, ("moving", "batch"))
+        takes = f"a matrix of shape (batch, {len(self.layers[0].weights)})"
+        x = as_array("x", x, ndim=2, takes=takes)
+        if x.shape[1] != len(self.layers[0].weights):
+            raise ValueError(f"`x` has shape {x.shape}; it takes {takes}.")
+        own = self.form.normalization == "batch" and statistics == "batch"
+        if own and len(x) < 2:
+            raise ValueError(f"`x` has shape {x.shape}; batch norm takes 2 samples or more.")
+        *hidden, top = self.layers
+        with np.errstate(over="ignore", invalid="ignore"):  # the weights of a run that diverged
+            h = forward(x, hidden, self.form, None if own else self.averages)[-1].output
+            return h @ top.weights + top.bias
+
+    def accuracy(self, x: np.ndarray, labels: np.ndarray, *, statistics: str = "moving") -> float:
+        """Share of the rows of `x`, shape (batch, features), given their label; 0 … 1.
+
+        `statistics` is what batch norm uses, as in `logits`.
+        """
+        logits = self.logits(x, statistics=statistics)
+        labels = _checked_labels(labels, batch=len(logits), classes=logits.shape[1])
+        return float(np.mean(np.argmax(logits, axis=1) == labels))
 
 
 def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
@@ -114,8 +190,14 @@ def train_stack(
     steps: int = 400,
     batch_size: int = 64,
     weight_limit: float | None = None,
+    normalization: str | None = None,
+    skip: float | None = None,
+    optimizer: Callable[..., Optimizer] | None = None,
+    norm_scale: float = 1.0,
+    norm_epsilon: float = 1e-3,
+    norm_momentum: float = 0.99,
 ) -> StackRun:
-    r"""Train a deep stack with a softmax on top by SGD with momentum.
+    r"""Train a deep stack with a softmax on top, by SGD with momentum unless told otherwise.
 
     Each step draws a batch with replacement and moves every parameter by
     V ← momentum · V − learning_rate · ∂𝓛/∂W,  W ← W + V  (Keras's `SGD` without Nesterov).
@@ -135,46 +217,70 @@ def train_stack(
         Draws the batches.
     weight_limit : float, optional
         After each step every weight, but no bias, is moved into [−limit, limit] [Arjovsky17].
+    normalization : None, "batch" or "layer"
+        What stands between the linear map and φ in every hidden layer, with a scale and an offset
+        that are learnt.
+    skip : float, optional
+        s: h_l = h_{l−1} + s φ(norm(h_{l−1} W_l + b_l)) in every hidden layer as wide as the one
+        below it. No skips unless given.
+    optimizer : callable, optional
+        Makes the optimiser of each parameter from `learning_rate=`, such as the class `Adam` or
+        `functools.partial(Adam, beta_2=0.9)`, instead of SGD with `momentum`.
+    norm_scale : float
+        Where the scale of the normalisation starts. At 0 a branch beside a skip starts at 0; with
+        ReLU it stays there, since φ′(0) = 0 and its scale and offset get no gradient.
+    norm_epsilon, norm_momentum : float
+        ε of the normalisation, and the momentum of batch norm's moving averages.
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a shape, a label, a name or a number does not fit; the sentence names the argument.
     """
     x = as_array("x", x, ndim=2)
-    phi_of = as_activation(activation)
+    form = StackForm(as_activation(activation), normalization, skip, norm_epsilon)
     weights = _checked_weights(weights, features=x.shape[1])
     labels = _checked_labels(labels, batch=len(x), classes=weights[-1].shape[1])
     positive_number("learning_rate", learning_rate)
     number("momentum", momentum, minimum=0)
     generator("rng", rng)
+    number("norm_momentum", norm_momentum, minimum=0, maximum=1)
     positive_int("steps", steps)
     positive_int("batch_size", batch_size)
+    if normalization == "batch" and batch_size < 2:
+        raise ValueError("`batch_size` is 1; batch norm takes 2 samples or more, to compare them.")
     if weight_limit is not None:
         positive_number("weight_limit", weight_limit)
-    biases = [np.zeros(W.shape[1]) for W in weights]
     start = [W.copy() for W in weights]
-    parameters = weights + biases
-    velocities = [np.zeros_like(p) for p in parameters]
+    hidden = make_layers(weights[:-1], form, norm_scale)
+    top = Layer(weights[-1], np.zeros(weights[-1].shape[1]))
+    averages = []
+    if normalization == "batch":
+        averages = [MovingAverages(W.shape[1], norm_momentum) for W in weights[:-1]]
+    parameters = _arrays([*hidden, top])
+    if optimizer is not None and momentum != 0.9:
+        raise ValueError(
+            f"`momentum` is {momentum}, which an optimiser of your own does not see; it takes "
+            f"its place as `optimizer=functools.partial(Momentum, momentum={momentum})`."
+        )
+    make_optimizer = partial(Momentum, momentum=momentum) if optimizer is None else optimizer
+    rules = [_made_optimizer(make_optimizer, learning_rate) for _ in parameters]
     losses = np.full(steps, np.nan)
-    phi, phi_prime = bare(phi_of.function), bare(phi_of.derivative)
     with np.errstate(over="ignore", invalid="ignore"):  # an explosion is a result here
         for step in range(steps):
             rows = rng.integers(0, len(x), batch_size)
-            loss, gradients = _loss_and_gradients(
-                x[rows], labels[rows], weights, biases, phi, phi_prime
-            )
+            loss, gradients, traces = _loss_and_gradients(x[rows], labels[rows], hidden, top, form)
             if not np.isfinite(loss):
                 break
             losses[step] = loss
-            for p, velocity, gradient in zip(parameters, velocities, gradients, strict=True):
-                velocity *= momentum
-                velocity -= learning_rate * gradient
-                p += velocity
+            for p, rule, gradient in zip(parameters, rules, _arrays(gradients), strict=True):
+                p += rule.change(gradient)
             if weight_limit is not None:
                 for W in weights:
                     np.clip(W, -weight_limit, weight_limit, out=W)
-    return StackRun(losses, weights, biases, start, phi_of)
+            for average, trace in zip(averages, traces, strict=False):  # none without batch norm
+                average.update(trace.norm)
+    return StackRun(losses, [*hidden, top], start, form, averages)
 
 
 def train_on_digits(
@@ -223,6 +329,7 @@ def accuracy_by_rate(
     *,
     rates: Sequence[float],
     seeds: Sequence[int],
+    statistics: str = "moving",
     **options: Any,
 ) -> np.ndarray:
     """Train on the digits once for each learning rate and seed; every variant gets its best rate.
@@ -234,6 +341,8 @@ def accuracy_by_rate(
     rates : sequence of float
         Learning rates.
     seeds : sequence of int
+    statistics : "moving" or "batch"
+        What batch norm uses when the accuracy is taken, as in `StackRun.logits`.
 
     Returns
     -------
@@ -255,7 +364,7 @@ def accuracy_by_rate(
             [
                 train_on_digits(
                     activation, spread, seed=seed, learning_rate=rate, **options
-                ).accuracy(x, labels)
+                ).accuracy(x, labels, statistics=statistics)
                 for seed in seeds
             ]
             for rate in rates
@@ -266,31 +375,38 @@ def accuracy_by_rate(
 def classify(
     x: np.ndarray, weights: list[np.ndarray], biases: list[np.ndarray], activation: str | Activation
 ) -> np.ndarray:
-    """Return the class with the largest logit for each row of `x`, shape (batch,)."""
-    phi = bare(as_activation(activation).function)
-    h = x
-    with np.errstate(over="ignore", invalid="ignore"):  # the weights of a run that diverged
-        for W, b in zip(weights[:-1], biases[:-1], strict=True):
-            h = phi(h @ W + b)
-        return np.argmax(h @ weights[-1] + biases[-1], axis=1)
+    """Return the class with the largest logit for each row of `x`, shape (batch,).
 
-
-def _loss_and_gradients(x, labels, weights, biases, phi, phi_prime):
-    """Loss of one batch, and its gradients in the order weights + biases.
-
-    The chain rule of `propagation`, without its checks: this runs thousands of times.
+    For a plain stack; what `train_stack` returns also knows its normalisation and its skips.
     """
-    h, a = [x], []
-    for W, b in zip(weights[:-1], biases[:-1], strict=True):
-        a.append(h[-1] @ W + b)
-        h.append(phi(a[-1]))
-    loss, d_a = _softmax_cross_entropy(h[-1] @ weights[-1] + biases[-1], labels)
-    d_weights, d_biases = [h[-1].T @ d_a], [d_a.sum(axis=0)]
-    for W, a_l, h_before in zip(weights[:0:-1], a[::-1], h[-2::-1], strict=True):
-        d_a = (d_a @ W.T) * phi_prime(a_l)
-        d_weights.insert(0, h_before.T @ d_a)
-        d_biases.insert(0, d_a.sum(axis=0))
-    return loss, d_weights + d_biases
+    layers = [Layer(W, b) for W, b in zip(weights, biases, strict=True)]
+    run = StackRun(np.array([]), layers, weights, StackForm(as_activation(activation)))
+    return np.argmax(run.logits(x), axis=1)
+
+
+def _loss_and_gradients(x, labels, hidden, top, form):
+    """Loss of one batch, its gradients layer by layer, and what the forward pass left behind."""
+    traces = forward(x, hidden, form)
+    h = traces[-1].output
+    loss, d_logits = _softmax_cross_entropy(h @ top.weights + top.bias, labels)
+    _, gradients = backward(traces, hidden, form, d_logits @ top.weights.T)
+    return loss, [*gradients, Layer(h.T @ d_logits, d_logits.sum(axis=0))], traces
+
+
+def _arrays(layers: list[Layer]) -> list[np.ndarray]:
+    """Return all the arrays of all the layers, in one order for parameters and gradients."""
+    return [array for layer in layers for array in layer if array is not None]
+
+
+def _made_optimizer(make: Callable[..., Optimizer], learning_rate: float) -> Optimizer:
+    """Return the optimiser that `make` makes for one parameter, or refuse."""
+    takes = "a class such as `Adam`, or a function of `learning_rate` that makes an optimiser"
+    if not callable(make):
+        raise TypeError(f"`optimizer` is {shown(make)}; it takes {takes}.")
+    made = make(learning_rate=learning_rate)
+    if not isinstance(made, Optimizer):
+        raise TypeError(f"`optimizer` is a maker of {shown(made)}; it takes {takes}.")
+    return made
 
 
 def _checked_labels(labels, batch: int, classes: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from course_lib.maths import (
     normalization,
     optimizers,
     propagation,
+    stacks,
 )
 from course_lib.maths.activations import ACTIVATIONS, Activation, as_activation
 from course_lib.maths.clipping import clip_weights
@@ -42,6 +43,7 @@ from course_lib.maths.propagation import (
     make_stack,
     signal_theory,
 )
+from course_lib.maths.stacks import StackForm, stack_pass
 
 RNG = np.random.default_rng(1)
 X, W, NAN = np.ones((2, 3)), np.ones((3, 3)), np.full((3, 3), np.nan)
@@ -323,6 +325,20 @@ CASES = [
     *[_call(descend, np.sin, wrong, Adam(0.1), 3) for wrong in (None, "here", [np.nan], [], 1j)],
     *[_call(descend, np.sin, [1.0], wrong, 3) for wrong in (None, Adam, 0.1, np.sin)],
     *[_call(descend, np.sin, [1.0], Adam(0.1), wrong) for wrong in (0, -1, 2.5, None, "3")],
+    # stacks with norms and skips
+    *[_call(stack_pass, x, [W], "relu") for x in (1.0, np.ones(3), np.ones((2, 4)), NAN, "x")],
+    *[_call(stack_pass, X, wrong, "relu") for wrong in ([], W, None, [NAN], [W, np.ones((2, 3))])],
+    *[_call(stack_pass, X, [W], wrong) for wrong in ("swish", None, 3)],
+    *[_call(stack_pass, X, [W], "relu", normalization=wrong) for wrong in ("group", True, 0)],
+    *[_call(stack_pass, X, [W], "relu", skip=wrong) for wrong in (np.nan, "1", True, [1.0])],
+    *[_call(stack_pass, X, [W], "relu", norm_scale=wrong) for wrong in (np.nan, "1", None)],
+    *[_call(stack_pass, X, [W], "relu", norm_epsilon=wrong) for wrong in (0, -1, np.nan, "1")],
+    *[_call(stack_pass, X, [W], "relu", d_output=wrong) for wrong in (1.0, np.ones((3, 2)), NAN)],
+    *[_call(stack_pass, X, [W], "relu", seed=wrong) for wrong in (-1, 1.5, None)],
+    _call(stack_pass, X[:1], [W], "relu", normalization="batch"),
+    _call(stack_pass, X, [W[:, :1]], "relu", normalization="layer"),
+    _call(StackForm, "relu"),
+    _call(StackForm, ACTIVATIONS["relu"], "group"),
 ]
 
 
@@ -341,7 +357,7 @@ def test_it_is_refused_in_one_sentence(call, function):
 
 
 @pytest.mark.parametrize(
-    "module", [activations, clipping, initializers, normalization, optimizers, propagation]
+    "module", [activations, clipping, initializers, normalization, optimizers, propagation, stacks]
 )
 def test_no_public_function_is_missing_from_the_table(module):
     tested = {case.values[1] for case in CASES}
@@ -349,10 +365,13 @@ def test_no_public_function_is_missing_from_the_table(module):
     # Called by modules, not by readers, and what functions return:
     helpers = {activations.elementwise, activations.bare}
     helpers |= {normalization.normalize, normalization.normalize_backward}
+    helpers |= {normalization.normalize_with, StackForm.skip_of}
+    helpers |= {stacks.forward, stacks.backward, stacks.make_layers}
     helpers |= {optimizers.Optimizer, optimizers.Optimizer.change, optimizers.Optimizer.reset}
     helpers |= {kind.reset for kind in OPTIMIZERS}  # they take no argument
     results = {propagation.StackTrace, propagation.StackGradients, propagation.SignalTheory}
     results |= {normalization.NormTrace, normalization.NormGradients}
+    results |= {stacks.Layer, stacks.LayerTrace}
     for name, value in vars(module).items():
         public = not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
         if public and callable(value) and value not in helpers | results:

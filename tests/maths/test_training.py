@@ -1,10 +1,20 @@
 """The NumPy trainer: its gradient, its steps against Keras, and its refusals."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from course_lib.data import load_digits
 from course_lib.maths.differences import central_differences
+from course_lib.maths.optimizers import (
+    Adam,
+    AMSGrad,
+    GradientDescent,
+    Momentum,
+    Nesterov,
+    RMSProp,
+)
 from course_lib.maths.training import (
     accuracy_by_rate,
     classify,
@@ -249,3 +259,302 @@ def test_accuracy_by_rate_refuses_in_words(change, sentence):
     arguments = {"rates": [0.1], "seeds": [1], "depth": 1, "units": 4, "steps": 2} | change
     with pytest.raises((TypeError, ValueError), match=sentence):
         accuracy_by_rate("tanh", 0.1, **arguments)
+
+
+# --- normalisation, skips, optimisers -----------------------------------------------------------
+
+EVERY_FORM = pytest.mark.parametrize(
+    ("normalization", "skip"),
+    [(norm, skip) for norm in (None, "batch", "layer") for skip in (None, 1.0, 0.3)],
+)
+
+
+def square_problem():
+    """A problem whose second hidden layer can skip, and whose first cannot."""
+    rng = np.random.default_rng(7)
+    shapes = ((6, 5), (5, 5), (5, 5), (5, 3))
+    weights = [rng.standard_normal(shape) / np.sqrt(shape[0]) for shape in shapes]
+    return rng.standard_normal((40, 6)), rng.integers(0, 3, 40), weights
+
+
+def trained(problem, activation="tanh", seed=5, **options):
+    defaults = {"learning_rate": 0.1, "steps": 1, "batch_size": 16}
+    return train_stack(*problem, activation, rng=np.random.default_rng(seed), **defaults | options)
+
+
+@EVERY_FORM
+@pytest.mark.parametrize("activation", ["tanh", "gelu"])
+def test_first_step_of_every_form_follows_the_gradient_of_the_loss(normalization, skip, activation):
+    """All parameters, 𝓛 written out here and differentiated by central differences.
+
+    Not with ReLU: a sample for which a whole layer is dead stands on the kink of the next.
+    """
+    from course_lib.maths.activations import ACTIVATIONS
+
+    x, labels, weights = square_problem()
+    rows = np.random.default_rng(5).integers(0, len(x), 16)
+    depth = len(weights) - 1
+
+    def loss(parameters):
+        h, rest = x[rows], iter(parameters)
+        for W in [next(rest) for _ in range(depth)]:
+            u = h @ W + next(rest)
+            if normalization is not None:
+                axis = 0 if normalization == "batch" else 1
+                u = (u - u.mean(axis, keepdims=True)) / np.sqrt(u.var(axis, keepdims=True) + 1e-3)
+                u = next(rest) * u + next(rest)
+            branch = ACTIVATIONS[activation].function(u)
+            h = h + skip * branch if skip is not None and len(W) == W.shape[1] else branch
+        return softmax_cross_entropy(h @ next(rest) + next(rest), labels[rows])[0]
+
+    start = [W.copy() for W in weights[:depth]]
+    for W in weights[:depth]:
+        start.append(np.zeros(W.shape[1]))
+        if normalization is not None:
+            start += [np.full(W.shape[1], 0.7), np.zeros(W.shape[1])]
+    start += [weights[-1].copy(), np.zeros(3)]
+
+    run = trained((x, labels, weights), activation, normalization=normalization, skip=skip,
+                  norm_scale=0.7)  # fmt: skip
+    end = list(run.weights[:depth])
+    for layer in run.layers[:depth]:
+        end += [array for array in layer[1:] if array is not None]
+    end += [run.weights[-1], run.biases[-1]]
+    assert run.losses[0] == pytest.approx(loss(start), rel=1e-12)
+    for after, before, gradient in zip(end, start, central_differences(loss, start), strict=True):
+        np.testing.assert_allclose(after - before, -0.1 * gradient, atol=1e-9)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_without_the_new_arguments_a_run_is_the_plain_loop_bit_for_bit(activation):
+    """The loop that chapters 00 to 03 were measured with, written out."""
+    from course_lib.maths.activations import ACTIVATIONS
+
+    x, labels, start = square_problem()
+    run = trained((x, labels, start), activation, steps=30)
+    weights = [W.copy() for W in start]
+    biases = [np.zeros(W.shape[1]) for W in weights]
+    velocities = [np.zeros_like(p) for p in weights + biases]
+    phi, phi_prime = ACTIVATIONS[activation].function, ACTIVATIONS[activation].derivative
+    rng = np.random.default_rng(5)
+    for step in range(30):
+        rows = rng.integers(0, len(x), 16)
+        h, a = [x[rows]], []
+        for W, b in zip(weights[:-1], biases[:-1], strict=True):
+            a.append(h[-1] @ W + b)
+            h.append(phi(a[-1]))
+        loss, d_a = softmax_cross_entropy(h[-1] @ weights[-1] + biases[-1], labels[rows])
+        d_weights, d_biases = [h[-1].T @ d_a], [d_a.sum(axis=0)]
+        for W, a_l, h_before in zip(weights[:0:-1], a[::-1], h[-2::-1], strict=True):
+            d_a = (d_a @ W.T) * phi_prime(a_l)
+            d_weights.insert(0, h_before.T @ d_a)
+            d_biases.insert(0, d_a.sum(axis=0))
+        for p, velocity, gradient in zip(
+            weights + biases, velocities, d_weights + d_biases, strict=True
+        ):
+            velocity *= 0.9
+            velocity -= 0.1 * gradient
+            p += velocity
+        assert run.losses[step] == loss
+    for own, theirs in zip(run.weights + run.biases, weights + biases, strict=True):
+        np.testing.assert_array_equal(own, theirs)
+    assert (run.scales, run.offsets, run.averages) == ([], [], [])
+    classes = classify(x, weights, biases, activation)
+    assert run.accuracy(x, labels) == np.mean(classes == labels)
+
+
+def test_an_optimizer_moves_every_parameter_on_its_own():
+    """Adam's first step is α for each, in whatever layer; SGD with momentum is the default."""
+    problem = square_problem()
+    run = trained(problem, optimizer=Adam, learning_rate=0.001, normalization="batch")
+    assert run.form.normalization == "batch"
+    for end, start in zip(run.weights, run.start, strict=True):
+        np.testing.assert_allclose(np.abs(end - start), 0.001, rtol=1e-2)
+    for scale in run.scales:
+        np.testing.assert_allclose(np.abs(scale - 1), 0.001, rtol=1e-2)
+    default = trained(problem, steps=20)
+    same = trained(problem, steps=20, optimizer=Momentum)
+    np.testing.assert_array_equal(same.losses, default.losses)
+    other = trained(problem, steps=20, optimizer=partial(Momentum, momentum=0.5))
+    assert abs(other.losses[-1] - default.losses[-1]) > 1e-6
+
+
+@pytest.mark.parametrize("optimizer", [GradientDescent, Momentum, Nesterov, RMSProp, Adam, AMSGrad])
+def test_every_optimizer_learns(optimizer):
+    x, _, weights = square_problem()
+    labels = (x[:, 0] > 0).astype(int)
+    rate = 0.01 if issubclass(optimizer, (RMSProp, Adam)) else 0.1
+    run = trained((x, labels, weights), optimizer=optimizer, learning_rate=rate, steps=300)
+    assert run.accuracy(x, labels) == 1.0
+
+
+@EVERY_FORM
+def test_every_form_learns_and_leaves_its_input_alone(normalization, skip):
+    x, _, weights = square_problem()
+    labels = (x[:, 0] > 0).astype(int)
+    before = [W.copy() for W in weights]
+    run = trained((x, labels, weights), steps=400, normalization=normalization, skip=skip)
+    assert run.accuracy(x, labels, statistics="batch") == 1.0
+    assert run.losses[-20:].mean() < 0.1 * run.losses[0]
+    for now, then in zip(weights, before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("normalization", ["batch", "layer"])
+def test_twenty_steps_with_norm_and_skip_equal_keras(normalization):
+    """Weights, scales, moving averages, and the logits in training and afterwards.
+
+    Rates that float32 holds exactly, since Keras passes them through it.
+    """
+    import keras
+
+    x, labels, weights = square_problem()
+    run = trained(
+        (x, labels, weights), normalization=normalization, skip=0.25, steps=20,
+        learning_rate=1 / 16, momentum=7 / 8, norm_momentum=0.75,
+    )  # fmt: skip
+    make_norm = {
+        "batch": lambda: keras.layers.BatchNormalization(momentum=0.75, dtype="float64"),
+        "layer": lambda: keras.layers.LayerNormalization(dtype="float64"),
+    }[normalization]
+    h = inputs = keras.Input((6,), dtype="float64")
+    dense, norms = [], []
+    for W in weights[:-1]:
+        dense.append(keras.layers.Dense(W.shape[1], dtype="float64"))
+        norms.append(make_norm())
+        branch = keras.layers.Activation("tanh", dtype="float64")(norms[-1](dense[-1](h)))
+        skips = len(W) == W.shape[1]
+        h = h + 0.25 * branch if skips else branch
+    dense.append(keras.layers.Dense(3, dtype="float64"))
+    model = keras.Model(inputs, dense[-1](h))
+    for layer, W in zip(dense, weights, strict=True):
+        layer.set_weights([W, np.zeros(W.shape[1])])
+    model.compile(
+        keras.optimizers.SGD(1 / 16, momentum=7 / 8),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype="float64"),
+    )
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        rows = rng.integers(0, len(x), 16)
+        model.train_on_batch(x[rows], labels[rows])
+    for own, layer in zip(run.layers, dense, strict=True):
+        np.testing.assert_allclose(own.weights, layer.get_weights()[0], atol=1e-10)
+    for own, norm in zip(run.layers, norms, strict=False):
+        np.testing.assert_allclose(own.scale, norm.gamma.numpy(), atol=1e-10)
+        np.testing.assert_allclose(own.offset, norm.beta.numpy(), atol=1e-10)
+    for own, norm in zip(run.averages, norms, strict=False):
+        np.testing.assert_allclose(own.mean, norm.moving_mean.numpy(), atol=1e-10)
+        np.testing.assert_allclose(own.variance, norm.moving_variance.numpy(), atol=1e-10)
+    for statistics, training in (("moving", False), ("batch", True)):
+        theirs = model(x, training=training).numpy()
+        np.testing.assert_allclose(run.logits(x, statistics=statistics), theirs, atol=1e-9)
+    assert len(run.averages) == (3 if normalization == "batch" else 0)
+
+
+def test_batch_norm_after_training_uses_its_averages_unless_told():
+    x, labels, weights = square_problem()
+    run = trained((x, labels, weights), normalization="batch", steps=5)
+    moving, batch = run.logits(x), run.logits(x, statistics="batch")
+    assert np.abs(moving - batch).max() > 0.1  # 0.99^5: the averages have hardly left the start
+    np.testing.assert_allclose(run.logits(x[[3]]), moving[[3]], rtol=1e-12)
+    assert np.abs(run.logits(x[:20], statistics="batch") - batch[:20]).max() > 1e-3
+    settled = trained((x, labels, weights), normalization="batch", steps=5, norm_momentum=0.0)
+    np.testing.assert_array_equal(settled.losses, run.losses)  # they take no part in training
+    layer = trained((x, labels, weights), normalization="layer", steps=5)
+    np.testing.assert_array_equal(layer.logits(x), layer.logits(x, statistics="batch"))
+
+
+def test_a_relu_branch_whose_scale_starts_at_0_never_begins_and_a_tanh_branch_does():
+    x, labels, weights = square_problem()
+    options = {"normalization": "batch", "skip": 1.0, "norm_scale": 0.0, "steps": 20}
+    dead = trained((x, labels, weights), "relu", **options)
+    np.testing.assert_array_equal(np.array(dead.scales), 0)
+    np.testing.assert_array_equal(dead.movement[:-1], 0)
+    alive = trained((x, labels, [W[:, :5] for W in weights]), "tanh", **options)
+    assert np.abs(np.array(alive.scales[1:])).max() > 1e-3
+    assert alive.movement[1] > 1e-4
+
+
+def test_divergence_with_every_part_is_reported_without_warnings():
+    import warnings
+
+    x, labels, weights = square_problem()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for optimizer in (None, Adam, RMSProp):
+            run = trained(
+                (x, labels, [1e100 * W for W in weights]), "relu",
+                normalization="layer", skip=1e300, optimizer=optimizer, steps=50,
+                learning_rate=1e200,
+            )  # fmt: skip
+            assert run.diverged
+            assert 0 <= run.accuracy(x, labels) <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"normalization": "group"}, "`normalization` is 'group'; it takes one of None, batch"),
+        ({"normalization": True}, "`normalization`"),
+        ({"skip": "yes"}, "`skip` is 'yes'"),
+        ({"skip": float("nan")}, "`skip`"),
+        ({"skip": True}, "`skip`"),
+        ({"optimizer": "adam"}, "`optimizer` is 'adam'; it takes a class such as `Adam`"),
+        ({"optimizer": Adam(0.1)}, "`optimizer` is an Adam; it takes a class"),
+        ({"optimizer": lambda learning_rate: None}, "`optimizer` is a maker of None"),
+        ({"optimizer": Adam, "momentum": 0.5}, "`momentum` is 0.5, which an optimiser"),
+        ({"norm_scale": float("inf")}, "`norm_scale`"),
+        ({"norm_epsilon": 0}, "`norm_epsilon`"),
+        ({"norm_momentum": 1.5}, "`norm_momentum`"),
+        ({"normalization": "batch", "batch_size": 1}, "`batch_size` is 1; batch norm takes 2"),
+        (
+            {"normalization": "layer", "weights": [np.ones((6, 1)), np.ones((1, 3))]},
+            r"`weights\[0\]` has shape \(6, 1\); layer norm compares",
+        ),
+    ],
+)
+def test_bad_norms_skips_and_optimizers_are_refused_in_one_sentence(change, sentence):
+    x, labels, weights = square_problem()
+    arguments = {
+        "x": x, "labels": labels, "weights": weights, "activation": "tanh",
+        "learning_rate": 0.1, "rng": np.random.default_rng(0), "steps": 1,
+    } | change  # fmt: skip
+    with pytest.raises((ValueError, TypeError), match=sentence) as caught:
+        train_stack(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "sentence"),
+    [
+        ((np.ones((4, 5)), np.zeros(4, int)), {}, r"`x` has shape \(4, 5\); it takes a matrix"),
+        ((np.ones(6), np.zeros(1, int)), {}, "`x`"),
+        ((np.full((4, 6), np.nan), np.zeros(4, int)), {}, "`x`"),
+        ((np.ones((4, 6)), np.zeros(3, int)), {}, "`labels`"),
+        ((np.ones((4, 6)), np.zeros(4, int)), {"statistics": "own"}, "`statistics` is 'own'"),
+        ((np.ones((1, 6)), np.zeros(1, int)), {"statistics": "batch"}, "batch norm takes 2"),
+    ],
+)
+def test_accuracy_refuses_in_one_sentence(arguments, options, sentence):
+    run = trained(square_problem(), normalization="batch")
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        run.accuracy(*arguments, **options)
+
+
+def test_training_on_digits_and_its_table_pass_everything_on():
+    options = {
+        "depth": 2, "units": 8, "steps": 20, "normalization": "batch", "skip": 0.5,
+        "optimizer": Adam,
+    }  # fmt: skip
+    run = train_on_digits("relu", lambda n: n**-0.5, seed=4, learning_rate=0.01, **options)
+    assert run.form.skip == 0.5
+    assert len(run.averages) == 2
+    x, labels, _, _ = load_digits(dtype="float64")
+    for statistics in ("moving", "batch"):
+        table = accuracy_by_rate(
+            "relu", lambda n: n**-0.5, rates=[0.01], seeds=[4], statistics=statistics, **options
+        )
+        assert table[0, 0] == run.accuracy(x, labels, statistics=statistics)
+    with pytest.raises(ValueError, match="`statistics`"):
+        accuracy_by_rate("tanh", 0.1, rates=[0.1], seeds=[1], statistics="own", steps=1)
