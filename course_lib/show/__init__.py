@@ -7,7 +7,7 @@ from course_lib.show.gradients import (
     gradient_picture,
     underflow_line,
 )
-from course_lib.show.paths import PathPicture, path_styles
+from course_lib.show.paths import PathPicture, RacePicture, lowest_at_the_end, path_styles
 from course_lib.show.pictures import figure, heat_map, label_ends
 from course_lib.show.style import (
     COLORS,
@@ -28,6 +28,7 @@ __all__ = [
     "FanPicture",
     "GradientPicture",
     "PathPicture",
+    "RacePicture",
     "TheoryPicture",
     "choice",
     "explore",
@@ -40,6 +41,7 @@ __all__ = [
     "label_ends",
     "line_style",
     "log_slider",
+    "lowest_at_the_end",
     "note",
     "path_styles",
     "slider",

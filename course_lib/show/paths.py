@@ -8,9 +8,11 @@ from typing import Any
 import contourpy
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from course_lib import checks
+from course_lib.show.pictures import label_ends
 from course_lib.show.style import COLORS, OTHERS
 
 PATH_MARKERS = "os^DvPX"
@@ -102,6 +104,91 @@ class PathPicture:
         self._contours.set_data(*np.concatenate(pieces).T)
         for name, line in self._paths.items():
             line.set_data(*_visible(name, paths[name], self.box).T if name in paths else ([], []))
+
+
+class RacePicture:
+    """Paths on a surface, and beside them how high each still stands: for an explorer.
+
+    The title on the right names who stands lowest, in the mean of the last ten steps.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+    names : sequence of str
+        What the paths are called, seven at most.
+    box : (float, float)
+        The plane is shown from `box[0]` to `box[1]` in both directions.
+    steps : int
+        How many steps each path has.
+    decades : (float, float)
+        The powers of ten at the lower and upper end of the heights.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `PathPicture`, and if it is no figure or `steps` no whole number above 0.
+    """
+
+    def __init__(
+        self,
+        figure: Figure,
+        names: Sequence[str],
+        *,
+        box: tuple[float, float],
+        steps: int,
+        decades: tuple[float, float] = (-9, 4),
+    ) -> None:
+        checks.instance("figure", figure, Figure, "a matplotlib figure")
+        steps = checks.positive_int("steps", steps)
+        left, self._right = figure.subplots(1, 2)
+        self._picture = PathPicture(left, names, box)
+        self._lines = {
+            name: self._right.semilogy(range(steps + 1), np.ones(steps + 1), label=name, **style)[0]
+            for name, style in self._picture.styles.items()
+        }
+        for line in self._lines.values():
+            line.set_markevery(max(steps // 5, 1))
+        low, high = (10.0**power for power in decades)
+        self._right.set(xlim=(0, steps), ylim=(low, high))
+        self._right.set(xlabel="step", ylabel="height above the minimum")
+        label_ends(self._right)
+
+    def update(self, arrays: Mapping[str, Any]) -> None:
+        """Show another race.
+
+        Parameters
+        ----------
+        arrays : dict
+            `surface` as for `PathPicture.update`; `paths`, shape (names, steps + 1, 2); `heights`,
+            shape (names, steps + 1), masked where a path has left.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array does not fit.
+        """
+        self._picture.update(
+            arrays["surface"], dict(zip(self._lines, arrays["paths"], strict=True))
+        )
+        heights: Any = np.ma.masked_invalid(arrays["heights"])
+        for line, height in zip(self._lines.values(), heights, strict=True):
+            line.set_ydata(height)
+        lowest = list(self._lines)[lowest_at_the_end(heights)]
+        self._right.set_title(f"Lowest at the end: {lowest}")
+
+
+def lowest_at_the_end(heights: ArrayLike) -> int:
+    """Return which row of `heights` has the lowest mean over its last ten entries.
+
+    Parameters
+    ----------
+    heights : array of shape (paths, steps + 1)
+        A row that ends masked or not finite has lost.
+    """
+    masked: Any = np.ma.asarray(heights, dtype=np.float64)
+    table = np.ma.filled(masked, np.inf)
+    ends = table[:, -10:].mean(axis=1)
+    return int(np.argmin(np.where(np.isfinite(ends), ends, np.inf)))
 
 
 def _contour(lines: contourpy.ContourGenerator, level: float) -> np.ndarray:

@@ -61,7 +61,7 @@ def test_a_masked_point_ends_a_path(axes, picture):
     np.testing.assert_array_equal(points(axes, 1), [[1, 1]])
 
 
-def test_each_name_has_its_own_colour_and_marker(picture):
+def test_each_name_has_its_own_color_and_marker(picture):
     styles = [tuple(style.values()) for style in picture.styles.values()]
     assert picture.styles == show.path_styles(["Adam", "momentum"])
     assert len({color for color, _ in styles}) == len({marker for _, marker in styles}) == 2
@@ -85,3 +85,41 @@ def test_wrong_arguments_are_refused_in_words(axes, picture):
         picture.update(BOWL, {"Adam": np.zeros(3)})
     with pytest.raises(ValueError, match="heights"):
         picture.update(np.full((3, 3), np.nan), {})
+
+
+def race(heights):
+    names = ["Adam", "momentum"]
+    figure = Figure()
+    picture = show.RacePicture(figure, names, box=(-2, 2), steps=20)
+    paths = np.ones((2, 21, 2))
+    picture.update({"surface": BOWL, "paths": paths, "heights": heights})
+    return figure.axes
+
+
+def test_a_race_shows_paths_and_heights_and_names_the_lowest():
+    heights = np.ones((2, 21)) * [[1e-3], [1e-5]]
+    left, right = race(heights)
+    assert len(left.get_lines()) == 3
+    np.testing.assert_array_equal(points(right, 1)[:, 1], heights[1])
+    assert right.get_title().endswith("momentum")
+
+
+def test_who_has_left_has_lost():
+    heights = np.ma.array(np.ones((2, 21)) * [[1e-3], [1e-5]], mask=False)
+    heights[1, 15:] = np.ma.masked
+    _, right = race(heights)
+    assert right.get_title().endswith("Adam")
+
+
+@pytest.mark.parametrize("end", [np.nan, np.inf])
+def test_the_last_ten_heights_decide_and_not_one_lucky_step(end):
+    heights = np.ones((3, 30))
+    heights[0, -1], heights[1, -10:], heights[2, -1] = 1e-9, 0.5, end
+    assert show.lowest_at_the_end(heights) == 1
+
+
+def test_a_race_refuses_what_does_not_fit():
+    with pytest.raises(TypeError, match="matplotlib figure"):
+        show.RacePicture("here", ["Adam"], box=(0, 1), steps=3)
+    with pytest.raises(ValueError, match="steps"):
+        show.RacePicture(Figure(), ["Adam"], box=(0, 1), steps=0)
