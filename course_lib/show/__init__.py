@@ -7,7 +7,13 @@ from course_lib.show.gradients import (
     gradient_picture,
     underflow_line,
 )
-from course_lib.show.paths import PathPicture, RacePicture, lowest_at_the_end, path_styles
+from course_lib.show.paths import (
+    PathPicture,
+    RacePicture,
+    StepPicture,
+    lowest_at_the_end,
+    path_styles,
+)
 from course_lib.show.pictures import figure, heat_map, label_ends
 from course_lib.show.style import (
     COLORS,
@@ -29,6 +35,7 @@ __all__ = [
     "GradientPicture",
     "PathPicture",
     "RacePicture",
+    "StepPicture",
     "TheoryPicture",
     "choice",
     "explore",

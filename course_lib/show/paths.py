@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from course_lib import checks
 from course_lib.show.pictures import label_ends
-from course_lib.show.style import COLORS, OTHERS
+from course_lib.show.style import COLORS, OTHERS, line_style
 
 PATH_MARKERS = "os^DvPX"
 CONTOURS = np.linspace(0.05, 0.95, 10) ** 2  # shares of the area that lie below each line
@@ -189,6 +189,63 @@ def lowest_at_the_end(heights: ArrayLike) -> int:
     table = np.ma.filled(masked, np.inf)
     ends = table[:, -10:].mean(axis=1)
     return int(np.argmin(np.where(np.isfinite(ends), ends, np.inf)))
+
+
+class StepPicture:
+    """How long each of a series of steps is, on a logarithmic axis of steps: for an explorer.
+
+    A thin line marks a step of length 1, in units of the learning rate.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+    count : int
+        How many steps.
+    title : str
+        May hold `{first}`, `{longest}` and `{short}`: the first length, the largest, and how many
+        are below 0.5.
+    limits : (float, float)
+        The lower and upper end of the lengths; logarithmic if the lower one is above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no figure, `count` no whole number above 0, or the limits are empty.
+    """
+
+    def __init__(
+        self, figure: Figure, count: int, title: str, limits: tuple[float, float] = (0, 8)
+    ) -> None:
+        checks.instance("figure", figure, Figure, "a matplotlib figure")
+        count = checks.positive_int("count", count)
+        self._title = checks.instance("title", title, str, "a line of text")
+        low, high = limits
+        if not 0 <= low < high:
+            raise ValueError(f"`limits` is ({low}, {high}); it takes 0 or more, then a larger one.")
+        self._axes = figure.add_subplot()
+        self._axes.axhline(1, **line_style("theory"))
+        (self._line,) = self._axes.plot(range(1, count + 1), np.ones(count), color=OTHERS[4])
+        self._count = count
+        self._axes.set(xscale="log", yscale="log" if low > 0 else "linear", ylim=(low, high))
+        self._axes.set(xlim=(1, count), xlabel="step t", ylabel="length of the step, in α")
+
+    def update(self, lengths: ArrayLike) -> None:
+        """Show other lengths.
+
+        Parameters
+        ----------
+        lengths : array of shape (count,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there are more or fewer, or one is not finite.
+        """
+        steps = checks.as_array("lengths", lengths, shape=(self._count,))
+        self._line.set_ydata(steps)
+        short = int(np.sum(steps < 0.5))
+        first, longest = f"{steps[0]:.2f}", f"{steps.max():.2f}"
+        self._axes.set_title(self._title.format(first=first, longest=longest, short=f"{short:,}"))
 
 
 def _contour(lines: contourpy.ContourGenerator, level: float) -> np.ndarray:
