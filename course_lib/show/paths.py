@@ -223,25 +223,27 @@ class StepPicture:
         if not 0 <= low < high:
             raise ValueError(f"`limits` is ({low}, {high}); it takes 0 or more, then a larger one.")
         self._axes = figure.add_subplot()
-        self._axes.axhline(1, **line_style("theory"))
+        style: Any = line_style("theory")
+        self._axes.axhline(1, **style)
         (self._line,) = self._axes.plot(range(1, count + 1), np.ones(count), color=OTHERS[4])
         self._count = count
         self._axes.set(xscale="log", yscale="log" if low > 0 else "linear", ylim=(low, high))
         self._axes.set(xlim=(1, count), xlabel="step t", ylabel="length of the step, in α")
 
-    def update(self, lengths: ArrayLike) -> None:
-        """Show other lengths.
+    def update(self, arrays: Mapping[str, Any]) -> None:
+        """Show other steps.
 
         Parameters
         ----------
-        lengths : array of shape (count,)
+        arrays : dict
+            `lengths`, shape (count,).
 
         Raises
         ------
         TypeError, ValueError
             If there are more or fewer, or one is not finite.
         """
-        steps = checks.as_array("lengths", lengths, shape=(self._count,))
+        steps = checks.as_array("lengths", arrays["lengths"], shape=(self._count,))
         self._line.set_ydata(steps)
         short = int(np.sum(steps < 0.5))
         first, longest = f"{steps[0]:.2f}", f"{steps.max():.2f}"

@@ -128,7 +128,7 @@ def test_a_race_refuses_what_does_not_fit():
 def test_steps_are_drawn_and_summed_up_in_the_title():
     figure = Figure()
     picture = show.StepPicture(figure, 4, "{first}, {longest}, {short}", limits=(1e-3, 10))
-    picture.update([1.0, 3.16, 0.2, 0.4])
+    picture.update({"lengths": [1.0, 3.16, 0.2, 0.4]})
     (axes,) = figure.axes
     np.testing.assert_array_equal(points(axes, 1)[:, 1], [1.0, 3.16, 0.2, 0.4])
     assert axes.get_title() == "1.00, 3.16, 2"
@@ -143,4 +143,4 @@ def test_steps_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match="limits"):
         show.StepPicture(Figure(), 3, "steps", limits=(2, 1))
     with pytest.raises(ValueError, match="lengths"):
-        show.StepPicture(Figure(), 3, "steps").update([1.0, 2.0])
+        show.StepPicture(Figure(), 3, "steps").update({"lengths": [1.0, 2.0]})
