@@ -28,6 +28,7 @@ from course_lib.data import load_digits
 from course_lib.maths.activations import Activation, as_activation
 from course_lib.maths.normalization import MovingAverages
 from course_lib.maths.optimizers import Momentum, Optimizer
+from course_lib.maths.propagation import _biases
 from course_lib.maths.stacks import Layer, StackForm, backward, forward, make_layers, stack_pass
 
 __all__ = [
@@ -196,12 +197,13 @@ def train_stack(
     norm_scale: float = 1.0,
     norm_epsilon: float = 1e-3,
     norm_momentum: float = 0.99,
+    biases: Sequence[np.ndarray] | None = None,
 ) -> StackRun:
     r"""Train a deep stack with a softmax on top, by SGD with momentum unless told otherwise.
 
     Each step draws a batch with replacement and moves every parameter by
     V ← momentum · V − learning_rate · ∂𝓛/∂W,  W ← W + V  (Keras's `SGD` without Nesterov).
-    Biases start at 0. A run whose loss is no longer finite stops there, and says so in `.diverged`.
+    A run whose loss is no longer finite stops there, and says so in `.diverged`.
 
     Parameters
     ----------
@@ -231,6 +233,9 @@ def train_stack(
         ReLU it stays there, since φ′(0) = 0 and its scale and offset get no gradient.
     norm_epsilon, norm_momentum : float
         ε of the normalisation, and the momentum of batch norm's moving averages.
+    biases : list of ndarray, optional
+        Where the biases start, one vector for each matrix of `weights`; all 0 unless given. The
+        list is not changed.
 
     Raises
     ------
@@ -252,8 +257,12 @@ def train_stack(
     if weight_limit is not None:
         positive_number("weight_limit", weight_limit)
     start = [W.copy() for W in weights]
-    hidden = make_layers(weights[:-1], form, norm_scale)
-    top = Layer(weights[-1], np.zeros(weights[-1].shape[1]))
+    *hidden_biases, top_bias = [b.copy() for b in _biases(biases, weights, np.dtype(np.float64))]
+    hidden = [
+        layer._replace(bias=b)
+        for layer, b in zip(make_layers(weights[:-1], form, norm_scale), hidden_biases, strict=True)
+    ]
+    top = Layer(weights[-1], top_bias)
     averages = []
     if normalization == "batch":
         averages = [MovingAverages(W.shape[1], norm_momentum) for W in weights[:-1]]

@@ -157,6 +157,9 @@ def test_classify_takes_the_largest_logit():
         ({"steps": 0}, "`steps`"),
         ({"batch_size": 2.5}, "`batch_size`"),
         ({"rng": 3}, "`rng`"),
+        ({"biases": 0.0}, "`biases` is 0.0; it takes a list, one vector for each layer"),
+        ({"biases": [np.zeros(5), np.zeros(4)]}, "`biases` has length 2; it takes one vector"),
+        ({"biases": [np.zeros(5), np.zeros(4), np.zeros(4)]}, r"`biases\[2\]`"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(change, sentence):
@@ -182,6 +185,50 @@ def test_weight_limit_clips_after_each_step_and_leaves_biases_alone():
         np.testing.assert_array_equal(W_limited, np.clip(W, -0.2, 0.2))
     for b, b_limited in zip(free.biases, limited.biases, strict=True):
         np.testing.assert_array_equal(b_limited, b)
+
+
+def sigmoid_twin(weights):
+    """Weights and biases of the sigmoid network that computes what this tanh network does.
+
+    tanh a = 2 σ(2a) − 1, so each h of the tanh network is 2h − 1 of this one: the first layer's
+    pre-activations are doubled, the others' also undo the shift, and so do the logits.
+    """
+    first, *middle, top = weights
+    twins = [2 * first, *(4 * W for W in middle), 2 * top]
+    shifts = [np.zeros(first.shape[1]), *(-2 * W.sum(axis=0) for W in middle), -top.sum(axis=0)]
+    return twins, shifts
+
+
+def test_biases_start_where_they_are_put_and_are_left_alone():
+    """A tanh network and its twin of sigmoids: the same loss, but only with these biases."""
+    x, labels, weights = small_problem()
+    arguments = {"learning_rate": 0.1, "steps": 40}
+    tanh = train_stack(x, labels, weights, "tanh", rng=np.random.default_rng(2), **arguments)
+    twins, biases = sigmoid_twin(weights)
+    before = [b.copy() for b in biases]
+    twin = train_stack(
+        x, labels, twins, "sigmoid", rng=np.random.default_rng(2), biases=biases, **arguments
+    )
+    bare = train_stack(x, labels, twins, "sigmoid", rng=np.random.default_rng(2), **arguments)
+    assert twin.losses[0] == pytest.approx(tanh.losses[0], rel=1e-12)
+    assert abs(bare.losses[0] - tanh.losses[0]) > 1e-3
+    for b, unchanged, end in zip(biases, before, twin.biases, strict=True):
+        np.testing.assert_array_equal(b, unchanged)
+        assert not np.array_equal(end, b)
+
+
+def test_biases_of_0_are_what_is_used_unless_given():
+    x, labels, weights = small_problem()
+    zeros = [np.zeros(W.shape[1]) for W in weights]
+    runs = [
+        train_stack(
+            x, labels, weights, "relu", learning_rate=0.1, rng=np.random.default_rng(2), steps=20,
+            normalization=normalization, biases=biases,
+        )
+        for normalization in (None, "batch") for biases in (None, zeros)
+    ]  # fmt: skip
+    np.testing.assert_array_equal(runs[0].losses, runs[1].losses)
+    np.testing.assert_array_equal(runs[2].losses, runs[3].losses)
 
 
 def test_weight_limit_must_be_above_0():
