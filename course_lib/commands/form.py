@@ -200,9 +200,9 @@ def has_frame(chapter: Chapter) -> Iterator[str]:
     order = [FRAME.index(tag) for tag in found]
     if order != sorted(order):
         yield f"its frame is out of order: {', '.join(found)}"
-    for cell in chapter.cells:
+    for cell in chapter.cells:  # what closes the section before may stand above a heading
         known = [tag for tag in tags(cell) if tag in (*FRAME, *MIDDLE.get(chapter.kind, ()))]
-        if known and not (cell.cell_type == "markdown" and cell.source.lstrip().startswith("#")):
+        if known and not (cell.cell_type == "markdown" and re.search(r"(?m)^#+ ", cell.source)):
             yield f"{chapter.where(cell)} has tag `{known[0]}` but is no heading"
 
 
