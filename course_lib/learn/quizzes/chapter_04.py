@@ -26,7 +26,7 @@ QUIZZES = [
     ),
     Quiz(
         id="04-validation",
-        question="99 % in training, 40 % on the *same* images in use. What is the likely cause?",
+        question="99 % in training, 40 % on the very same images in use. What is the likely cause?",
         options=[
             Option(
                 "Overfitting",
