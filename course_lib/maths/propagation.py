@@ -250,7 +250,8 @@ def random_pass(
     samples : int
         Rows of the input.
     seed : int
-        Of input and gradient.
+        Of input and gradient. The numbers are others than `default_rng(seed)` draws, so that they
+        know nothing of weights drawn from there.
 
     Returns
     -------
@@ -263,7 +264,7 @@ def random_pass(
         As `deep_stack` does, or if a count is no whole number.
     """
     samples = positive_int("samples", samples)
-    rng = np.random.default_rng(positive_int("seed", seed, minimum=0))
+    rng = _own_generator(seed)
     _list_of_matrices(weights)
     matrices = [as_array(f"weights[{i}]", W, ndim=2) for i, W in enumerate(weights)]
     x = rng.standard_normal((samples, matrices[0].shape[0]))
@@ -512,6 +513,11 @@ def _float_type(dtype: DTypeLike) -> np.dtype[Any]:
     except TypeError:  # no type at all
         name = dtype
     return np.dtype(one_of("dtype", name, ("float16", "float32", "float64")))
+
+
+def _own_generator(seed: int) -> np.random.Generator:
+    """Return a generator whose numbers know nothing of weights drawn from `default_rng(seed)`."""
+    return np.random.default_rng([positive_int("seed", seed, minimum=0), 1])
 
 
 def _list_of_matrices(weights: object) -> None:

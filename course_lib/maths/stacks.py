@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from course_lib.checks import as_array, instance, number, one_of, positive_int, positive_number
+from course_lib.checks import as_array, instance, number, one_of, positive_number
 from course_lib.maths.activations import Activation, as_activation, bare
 from course_lib.maths.normalization import (
     MovingAverages,
@@ -34,7 +34,7 @@ from course_lib.maths.normalization import (
     normalize_backward,
     normalize_with,
 )
-from course_lib.maths.propagation import _frobenius_norm, _weights
+from course_lib.maths.propagation import _frobenius_norm, _own_generator, _weights
 
 __all__ = ["Layer", "LayerTrace", "StackForm", "backward", "forward", "make_layers", "stack_pass"]
 
@@ -147,7 +147,7 @@ def stack_pass(
     if normalization == "batch" and len(h) < 2:
         raise ValueError(f"`x` has shape {h.shape}; batch norm takes 2 samples or more.")
     layers = make_layers(_weights(weights, h.shape[1], np.dtype(float)), form, norm_scale)
-    rng = np.random.default_rng(positive_int("seed", seed, minimum=0))
+    rng = _own_generator(seed)
     with np.errstate(over="ignore", invalid="ignore"):  # an explosion is a result here
         traces = forward(h, layers, form)
         output = traces[-1].output

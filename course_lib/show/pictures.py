@@ -150,9 +150,10 @@ def _write_numbers(axes: Axes, image: AxesImage, table: NDArray[np.float64]) -> 
     """Write each number on its cell, dark on light colours and light on dark ones."""
     red, green, blue, _ = np.moveaxis(image.to_rgba(table), -1, 0)
     light = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18
+    digits = ".2f" if np.max(np.abs(table)) < 10 else ".2g"  # 0.10 beside 0.95, not 0.1
     for (row, column), value in np.ndenumerate(table):
         color = COLORS["ink"] if light[row, column] else COLORS["paper"]
-        axes.text(column, row, f"{value:.2g}", ha="center", va="center", fontsize=10, color=color)
+        axes.text(column, row, f"{value:{digits}}", ha="center", va="center", fontsize=10, color=color)
 
 
 def _short(value: object) -> str:

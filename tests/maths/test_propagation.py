@@ -298,12 +298,19 @@ def test_a_random_pass_is_the_stack_run_on_its_own_draws():
     rng = np.random.default_rng(0)
     weights = [rng.standard_normal((4, 6)), rng.standard_normal((6, 3))]
     trace, gradients = random_pass(weights, "tanh", samples=5, seed=7)
-    draws = np.random.default_rng(7)
-    x, top = draws.standard_normal((5, 4)), draws.standard_normal((5, 3))
-    np.testing.assert_array_equal(trace.inputs, x)
+    top = gradients.activations[-1]
+    again, _ = random_pass(weights, "tanh", samples=5, seed=7)
+    np.testing.assert_array_equal(trace.inputs, again.inputs)
     np.testing.assert_array_equal(
-        gradients.norms, deep_stack_backward(deep_stack(x, weights, "tanh"), top)
+        gradients.norms, deep_stack_backward(deep_stack(trace.inputs, weights, "tanh"), top)
     )
+
+
+def test_a_random_pass_draws_nothing_that_the_weights_were_drawn_from():
+    W = np.random.default_rng(7).standard_normal((8, 8))
+    trace, gradients = random_pass([W], "linear", samples=8, seed=7)
+    for drawn in (trace.inputs, gradients.activations[-1]):
+        assert np.abs(np.corrcoef(drawn.ravel(), W.ravel())[0, 1]) < 0.5
 
 
 @pytest.mark.parametrize(
