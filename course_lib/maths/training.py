@@ -123,10 +123,7 @@ class StackRun:
             If `x` does not fit, or `statistics` is neither.
         """
         one_of("statistics", statistics, ("moving", "batch"))
-        takes = f"a matrix of shape (batch, {len(self.layers[0].weights)})"
-        x = as_array("x", x, ndim=2, takes=takes)
-        if x.shape[1] != len(self.layers[0].weights):
-            raise ValueError(f"`x` has shape {x.shape}; it takes {takes}.")
+        x = self._checked_rows(x)
         own = self.form.normalization == "batch" and statistics == "batch"
         if own and len(x) < 2:
             raise ValueError(f"`x` has shape {x.shape}; batch norm takes 2 samples or more.")
@@ -134,6 +131,39 @@ class StackRun:
         with np.errstate(over="ignore", invalid="ignore"):  # the weights of a run that diverged
             h = forward(x, hidden, self.form, None if own else self.averages)[-1].output
             return h @ top.weights + top.bias
+
+    def units_on(self, x: np.ndarray) -> list[np.ndarray]:
+        """Share of the rows of `x` that switch each hidden unit on: its φ gets more than 0.
+
+        A ReLU unit with share 0 is dead: its slope is 0 for every row. With batch norm the moving
+        averages are used.
+
+        Parameters
+        ----------
+        x : ndarray, shape (batch, features)
+
+        Returns
+        -------
+        list of ndarray, shape (units,)
+            One for each hidden layer, entries 0 … 1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` does not fit.
+        """
+        x = self._checked_rows(x)
+        with np.errstate(over="ignore", invalid="ignore"):  # the weights of a run that diverged
+            traces = forward(x, self.layers[:-1], self.form, self.averages)
+            return [np.mean(trace.normalized > 0, axis=0) for trace in traces]
+
+    def _checked_rows(self, x: np.ndarray) -> np.ndarray:
+        """Return `x` as a matrix of rows that the first layer takes, or refuse."""
+        takes = f"a matrix of shape (batch, {len(self.layers[0].weights)})"
+        x = as_array("x", x, ndim=2, takes=takes)
+        if x.shape[1] != len(self.layers[0].weights):
+            raise ValueError(f"`x` has shape {x.shape}; it takes {takes}.")
+        return x
 
     def accuracy(self, x: np.ndarray, labels: np.ndarray, *, statistics: str = "moving") -> float:
         """Share of the rows of `x`, shape (batch, features), given their label; 0 … 1.

@@ -217,6 +217,37 @@ def test_biases_start_where_they_are_put_and_are_left_alone():
         assert not np.array_equal(end, b)
 
 
+def test_units_on_counts_the_rows_that_switch_a_unit_on():
+    x, labels, weights = small_problem()
+    weights[0][:, 1] = -np.abs(weights[0][:, 1])
+    positive = np.abs(x)  # so that unit 1 of the first layer is off for every row
+    run = train_stack(
+        positive, labels, weights, "relu", learning_rate=0.1, rng=np.random.default_rng(2), steps=9
+    )
+    first, second = run.units_on(positive)
+    a1 = positive @ run.weights[0] + run.biases[0]
+    a2 = np.maximum(a1, 0) @ run.weights[1] + run.biases[1]
+    np.testing.assert_array_equal(first, (a1 > 0).sum(axis=0) / 40)
+    np.testing.assert_array_equal(second, (a2 > 0).sum(axis=0) / 40)
+    assert first[1] == 0
+    assert 0 < first.max() <= 1
+    with pytest.raises(ValueError, match=r"`x` has shape \(2, 5\); it takes a matrix"):
+        run.units_on(np.ones((2, 5)))
+
+
+@pytest.mark.parametrize("normalization", ["batch", "layer"])
+def test_units_on_looks_behind_the_norm(normalization):
+    x, labels, weights = small_problem()
+    run = train_stack(
+        x, labels, weights, "relu", learning_rate=0.1, rng=np.random.default_rng(2), steps=30,
+        normalization=normalization,
+    )  # fmt: skip
+    assert [on.shape for on in run.units_on(x)] == [(5,), (4,)]
+    assert all(np.all((on >= 0) & (on <= 1)) for on in run.units_on(x))
+    plain = np.mean(x @ run.weights[0] + run.biases[0] > 0, axis=0)
+    assert not np.array_equal(run.units_on(x)[0], plain)
+
+
 def test_biases_of_0_are_what_is_used_unless_given():
     x, labels, weights = small_problem()
     zeros = [np.zeros(W.shape[1]) for W in weights]
