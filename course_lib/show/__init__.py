@@ -25,18 +25,22 @@ from course_lib.show.style import (
 )
 from course_lib.show.tables import note, table
 from course_lib.show.theory import FanPicture, TheoryPicture, theory_lines
+from course_lib.show.units import BendPicture, SharePicture, bend_panels
 
 __all__ = [
     "COLORS",
     "DASHES",
     "MARKERS",
+    "BendPicture",
     "Explorer",
     "FanPicture",
     "GradientPicture",
     "PathPicture",
     "RacePicture",
+    "SharePicture",
     "StepPicture",
     "TheoryPicture",
+    "bend_panels",
     "choice",
     "explore",
     "figure",
