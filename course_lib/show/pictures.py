@@ -153,7 +153,8 @@ def _write_numbers(axes: Axes, image: AxesImage, table: NDArray[np.float64]) -> 
     digits = ".2f" if np.max(np.abs(table)) < 10 else ".2g"  # 0.10 beside 0.95, not 0.1
     for (row, column), value in np.ndenumerate(table):
         color = COLORS["ink"] if light[row, column] else COLORS["paper"]
-        axes.text(column, row, f"{value:{digits}}", ha="center", va="center", fontsize=10, color=color)
+        number = f"{value:{digits}}"
+        axes.text(column, row, number, ha="center", va="center", fontsize=10, color=color)
 
 
 def _short(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Two yardsticks that every test of the maths floor holds its formulas against."""
+"""What every test of the maths floor holds its formulas against: two yardsticks, and Keras."""
 
 import numpy as np
 import pytest
@@ -37,3 +37,16 @@ def central_differences():
 @pytest.fixture
 def largest_error():
     return _largest_error
+
+
+@pytest.fixture(scope="session")
+def tf():
+    return pytest.importorskip("tensorflow")
+
+
+@pytest.fixture(scope="session")
+def keras(tf):
+    keras = pytest.importorskip("keras")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("Keras runs on another backend here.")
+    return keras

@@ -21,19 +21,6 @@ WIDTHS = (5, 7, 6, 6, 3)
 GRID = np.concatenate([np.linspace(-12, 12, 2001) + 1e-3, [0.0]])
 
 
-@pytest.fixture(scope="module")
-def tf():
-    return pytest.importorskip("tensorflow")
-
-
-@pytest.fixture(scope="module")
-def keras(tf):
-    keras = pytest.importorskip("keras")
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("Keras runs on another backend here.")
-    return keras
-
-
 def _written_out(tf, name):
     """Return the formula in TensorFlow's operations, every constant in float64."""
     return {

@@ -293,19 +293,6 @@ def test_results_print_in_one_line():
 # --- TensorFlow and Keras -----------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def tf():
-    return pytest.importorskip("tensorflow")
-
-
-@pytest.fixture(scope="module")
-def keras(tf):
-    keras = pytest.importorskip("keras")
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("Keras runs on another backend here.")
-    return keras
-
-
 def keras_layer(keras, kind, scale, offset, **options):
     """Return Keras's layer with this scale and offset, built for as many units, in float64."""
     maker = {

@@ -424,15 +424,6 @@ def test_optimizers_print_in_one_line():
 # --- Keras --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def keras():
-    pytest.importorskip("tensorflow")
-    keras = pytest.importorskip("keras")
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("Keras runs on another backend here.")
-    return keras
-
-
 # Names in Keras, and numbers that float32 holds exactly: Keras passes them through it.
 DECAYS = {"beta_1": 7 / 8, "beta_2": 31 / 32, "epsilon": 2**-20}
 PAIRS = {

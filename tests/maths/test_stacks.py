@@ -266,11 +266,6 @@ def test_after_training_batch_norm_uses_its_averages():
 # --- TensorFlow and Keras -----------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def tf():
-    return pytest.importorskip("tensorflow")
-
-
 @pytest.mark.tensorflow
 @EVERY_FORM
 def test_gradients_are_those_of_the_tape(normalization, skip, tf):

@@ -141,6 +141,18 @@ def test_classify_takes_the_largest_logit():
     np.testing.assert_array_equal(labels, [0, 1])
 
 
+def refuses(problem, change, sentence):
+    """Assert that one changed argument of `train_stack` is refused in one line."""
+    x, labels, weights = problem
+    arguments = {
+        "x": x, "labels": labels, "weights": weights, "activation": "tanh",
+        "learning_rate": 0.1, "rng": np.random.default_rng(0), "steps": 1,
+    } | change  # fmt: skip
+    with pytest.raises((ValueError, TypeError), match=sentence) as caught:
+        train_stack(**arguments)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -163,14 +175,7 @@ def test_classify_takes_the_largest_logit():
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(change, sentence):
-    x, labels, weights = small_problem()
-    arguments = {
-        "x": x, "labels": labels, "weights": weights, "activation": "tanh",
-        "learning_rate": 0.1, "rng": np.random.default_rng(0), "steps": 1,
-    } | change  # fmt: skip
-    with pytest.raises((ValueError, TypeError), match=sentence) as caught:
-        train_stack(**arguments)
-    assert "\n" not in str(caught.value)
+    refuses(small_problem(), change, sentence)
 
 
 def test_weight_limit_clips_after_each_step_and_leaves_biases_alone():
@@ -593,14 +598,7 @@ def test_divergence_with_every_part_is_reported_without_warnings():
     ],
 )
 def test_bad_norms_skips_and_optimizers_are_refused_in_one_sentence(change, sentence):
-    x, labels, weights = square_problem()
-    arguments = {
-        "x": x, "labels": labels, "weights": weights, "activation": "tanh",
-        "learning_rate": 0.1, "rng": np.random.default_rng(0), "steps": 1,
-    } | change  # fmt: skip
-    with pytest.raises((ValueError, TypeError), match=sentence) as caught:
-        train_stack(**arguments)
-    assert "\n" not in str(caught.value)
+    refuses(square_problem(), change, sentence)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ QUIZZES = [
                 "Nothing keeps it from vanishing: all weights may be 0, and 0 is within ±c.",
             ),
             Option(
-                "That no layer stretches a gradient by more than c √(fan_in · fan_out) times its slope",
+                "That no layer stretches a gradient by more than slope · c √(fan_in · fan_out)",
                 "Right: a ceiling. There is no floor.",
                 right=True,
             ),
