@@ -17,9 +17,9 @@ def layer_norm_input_gradient(delta, x, epsilon):
 
 
 def _gradient(delta, x, epsilon, *, axis=-1, mean=True, along=True, power=1):
-    centred = x - x.mean(axis, keepdims=True)
-    s = np.sqrt(np.mean(centred**2, axis, keepdims=True) + epsilon)
-    x_hat = centred / s
+    centered = x - x.mean(axis, keepdims=True)
+    s = np.sqrt(np.mean(centered**2, axis, keepdims=True) + epsilon)
+    x_hat = centered / s
     left = delta.copy()
     if mean:
         left -= delta.mean(axis, keepdims=True)
@@ -140,8 +140,8 @@ _Z = np.linspace(-8, 8, 4000)
 _BELL = np.exp(-(_Z**2) / 2) / np.sum(np.exp(-(_Z**2) / 2))
 
 
-def _squared_factor(phi, phi_prime, *, centred=True, mean_first=False):
-    mean = _BELL @ phi(_Z) if centred else 0.0
+def _squared_factor(phi, phi_prime, *, centered=True, mean_first=False):
+    mean = _BELL @ phi(_Z) if centered else 0.0
     above = (_BELL @ phi_prime(_Z)) ** 2 if mean_first else _BELL @ phi_prime(_Z) ** 2
     return above / (_BELL @ phi(_Z) ** 2 - mean**2)
 
@@ -162,7 +162,7 @@ FORETELL = Exercise(
         Mistake(
             "Layer Norm's factor",
             lambda phi, phi_prime, depth: (
-                _squared_factor(phi, phi_prime, centred=False) ** (depth / 2)
+                _squared_factor(phi, phi_prime, centered=False) ** (depth / 2)
             ),
             "This divides by the mean square of φ, as (17) does for Layer Norm. Batch Norm has "
             "subtracted the mean: what counts is the variance.",
