@@ -45,18 +45,19 @@ QUIZZES = [
         question="Half of your ReLU units are dead, accuracy is poor. What do you try first?",
         options=[
             Option(
-                "Leaky ReLU with slope 0.01",
-                "At the rate that killed them a leaky network diverges instead, and at a slope of "
-                "0.01 the way back takes a hundred times as long.",
+                "Leaky ReLU with slope 0.1, at the same rate",
+                "It brings back the dead at a good rate; at a rate that is far too large its loss "
+                "overflows. A slope of 0.01 would keep more units alive, at a rate still bad.",
             ),
             Option(
                 "A smaller learning rate, from fresh weights",
-                "Right. The rate killed them, and what is dead stays dead, so start anew.",
+                "Right. The rate killed them; in the first layer the dead stay dead: start anew.",
                 right=True,
             ),
             Option(
                 "A smaller learning rate, from where you are",
-                "Too late for the dead: their gradient is exactly 0, at any rate.",
+                "Higher up some may wake. In the first layer it is too late: there the gradient of "
+                "the dead is exactly 0, at any rate, and their inputs never change.",
             ),
         ],
     ),
