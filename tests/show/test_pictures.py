@@ -81,7 +81,14 @@ def test_a_heat_map_names_rows_and_columns_and_writes_its_numbers():
     axes, image = heat_map([[0.1, 0.2, 0.3], [0.4, 0.5, 1.0]], limits=(0, 1))
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0.1", "0.01"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b", "c"]
-    assert [text.get_text() for text in axes.texts] == "0.10 0.20 0.30 0.40 0.50 1.00".split()
+    assert [text.get_text() for text in axes.texts] == [
+        "0.10",
+        "0.20",
+        "0.30",
+        "0.40",
+        "0.50",
+        "1.00",
+    ]
     assert image.get_clim() == (0, 1)
     assert image.origin == "lower"  # the first row is the lowest, as on an axis
 
