@@ -129,7 +129,7 @@ MOMENTUM = Exercise(
 
 
 def share_after(phi, phi_prime, depth):
-    """Equation (14) to the power of the depth, on a fine grid of the bell curve."""
+    """Equation (13) to the power of the depth, on a fine grid of the bell curve."""
     z = np.linspace(-8, 8, 4000)
     bell = np.exp(-(z**2) / 2) / np.sum(np.exp(-(z**2) / 2))
     variance = bell @ phi(z) ** 2 - (bell @ phi(z)) ** 2
@@ -164,13 +164,13 @@ FORETELL = Exercise(
             lambda phi, phi_prime, depth: (
                 _squared_factor(phi, phi_prime, centered=False) ** (depth / 2)
             ),
-            "This divides by the mean square of φ, as (17) does for Layer Norm. Batch Norm has "
+            "This divides by the mean square of φ, as (16) does for Layer Norm. Batch Norm has "
             "subtracted the mean: what counts is the variance.",
         ),
         Mistake(
             "root forgotten",
             lambda phi, phi_prime, depth: _squared_factor(phi, phi_prime) ** depth,
-            "This is the growth of the gradient's *square*. The root of (14) is missing.",
+            "This is the growth of the gradient's *square*. The root of (13) is missing.",
         ),
         Mistake(
             "one layer only",
@@ -187,16 +187,16 @@ FORETELL = Exercise(
             lambda phi, phi_prime, depth: (
                 _squared_factor(phi, phi_prime, mean_first=True) ** (depth / 2)
             ),
-            "The slope is averaged first and squared afterwards here. (14) has the mean of the "
+            "The slope is averaged first and squared afterwards here. (13) has the mean of the "
             "squares.",
         ),
     ],
     hints=(
-        "Which two averages over the bell curve stand in (14)?",
+        "Which two averages over the bell curve stand in (13)?",
         "Take z and bell as in the chapter; the variance is mean square minus squared mean.",
         "np.sqrt(bell @ phi_prime(z)**2 / (bell @ phi(z)**2 - (bell @ phi(z))**2)) ** depth.",
     ),
-    afterword="It is never below 1, whatever φ you try: that is (16).",
+    afterword="It is never below 1, whatever φ you try: that is (15).",
 )
 
 
@@ -263,7 +263,7 @@ FOLD = Exercise(
 
 
 def how_much():
-    """Return which: the gradient is a tenth (12), and the step turns a vector ten times as long."""
+    """Return which: the gradient is a tenth (11), and the step turns a vector ten times as long."""
     return "a hundredth"
 
 
@@ -281,7 +281,7 @@ EFFECTIVE_RATE = Exercise(
         Mistake(
             "as much",
             "as much",
-            "The outputs are as before, but the gradient is not: differentiate (11).",
+            "The outputs are as before, but the gradient is not: look at (11).",
         ),
         Mistake(
             "a tenth",
@@ -291,7 +291,7 @@ EFFECTIVE_RATE = Exercise(
         ),
     ],
     hints=(
-        "By (12), how large is the gradient now?",
+        "By (11), how large is the gradient now?",
         "The step is at a right angle to w. The angle is the step over the length.",
         "A tenth, divided by ten.",
     ),

@@ -53,12 +53,12 @@ QUIZZES = [
             ),
             Option(
                 "It changes nothing",
-                "Right: 1.21 a layer for any spread of the weights (but for ε).",
+                "Right: 1.21 a layer, as long as s² is far above ε.",
                 right=True,
             ),
             Option(
                 "It makes the gradient vanish",
-                "By (16) the factor is never below 1 at the start.",
+                "By (15) the factor is never below 1 at the start.",
             ),
         ],
     ),
