@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from course_lib import checks
-from course_lib.show.pictures import label_ends
 from course_lib.show.style import COLORS, OTHERS, line_style
 
 PATH_MARKERS = "os^DvPX"
@@ -20,7 +19,9 @@ CONTOURS = np.linspace(0.05, 0.95, 10) ** 2  # shares of the area that lie below
 
 
 def path_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the colour and the marker of each path, as keyword arguments of `Axes.plot`.
+    """Return colour, marker and dash of each path, as keyword arguments of `Axes.plot`.
+
+    Every second line is dashed, so that the one below shows where two take the same way.
 
     Parameters
     ----------
@@ -35,8 +36,8 @@ def path_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     if not 1 <= len(names) <= len(PATH_MARKERS):
         raise ValueError(f"`names` has {len(names)} names; it takes 1 to {len(PATH_MARKERS)}.")
     return {
-        name: {"color": color, "marker": marker}
-        for name, color, marker in zip(names, OTHERS, PATH_MARKERS, strict=False)
+        name: {"color": color, "marker": marker, "linestyle": "--" if i % 2 else "-"}
+        for i, (name, color, marker) in enumerate(zip(names, OTHERS, PATH_MARKERS, strict=False))
     }
 
 
@@ -56,7 +57,7 @@ class PathPicture:
     Attributes
     ----------
     styles : dict of str to dict
-        Colour and marker of each name, as `path_styles` gives them.
+        Colour, marker and dash of each name, as `path_styles` gives them.
 
     Raises
     ------
@@ -76,9 +77,12 @@ class PathPicture:
             name: axes.plot([], [], label=name, markevery=[-1], linewidth=1.3, **style)[0]
             for name, style in self.styles.items()
         }
+        (self._minima,) = axes.plot([], [], "+", color=COLORS["ink"], markersize=11, zorder=3)
         axes.set(xlim=box, ylim=box, aspect="equal", xlabel="θ₁", ylabel="θ₂")
 
-    def update(self, heights: ArrayLike, paths: Mapping[str, ArrayLike]) -> None:
+    def update(
+        self, heights: ArrayLike, paths: Mapping[str, ArrayLike], minima: ArrayLike = ()
+    ) -> None:
         """Show a surface and the paths on it; a name without a path shows none.
 
         Parameters
@@ -87,6 +91,8 @@ class PathPicture:
             The surface on an even grid over the box: θ₂ grows with the row, θ₁ with the column.
         paths : dict of str to array of shape (steps + 1, 2)
             Points in the order they were visited; the part beyond a gap or a masked point is cut.
+        minima : array of shape (count, 2), optional
+            The lowest points, each marked by a cross.
 
         Raises
         ------
@@ -96,6 +102,10 @@ class PathPicture:
         surface = checks.as_array("heights", heights, ndim=2)
         for name in paths:
             checks.one_of("name", name, self._paths)
+        lowest = np.zeros((0, 2)) if np.size(minima) == 0 else checks.as_array("minima", minima)
+        if lowest.ndim != 2 or lowest.shape[1] != 2:
+            raise ValueError(f"`minima` has shape {lowest.shape}; it takes (count, 2).")
+        self._minima.set_data(*lowest.T)
         rows, columns = (np.linspace(*self.box, count) for count in surface.shape)
         lines = contourpy.contour_generator(
             columns, rows, surface, line_type=contourpy.LineType.ChunkCombinedNan
@@ -151,7 +161,7 @@ class RacePicture:
         low, high = (10.0**power for power in decades)
         self._right.set(xlim=(0, steps), ylim=(low, high))
         self._right.set(xlabel="step", ylabel="height above the minimum")
-        label_ends(self._right)
+        self._right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
     def update(self, arrays: Mapping[str, Any]) -> None:
         """Show another race.
@@ -160,7 +170,7 @@ class RacePicture:
         ----------
         arrays : dict
             `surface` as for `PathPicture.update`; `paths`, shape (names, steps + 1, 2); `heights`,
-            shape (names, steps + 1), masked where a path has left.
+            shape (names, steps + 1), masked where a path has left; `minima`, if any, as there.
 
         Raises
         ------
@@ -168,13 +178,15 @@ class RacePicture:
             If an array does not fit.
         """
         self._picture.update(
-            arrays["surface"], dict(zip(self._lines, arrays["paths"], strict=True))
+            arrays["surface"],
+            dict(zip(self._lines, arrays["paths"], strict=True)),
+            arrays.get("minima", ()),
         )
         heights: Any = np.ma.masked_invalid(arrays["heights"])
         for line, height in zip(self._lines.values(), heights, strict=True):
             line.set_ydata(height)
         lowest = list(self._lines)[lowest_at_the_end(heights)]
-        self._right.set_title(f"Lowest at the end: {lowest}")
+        self._right.set_title(f"Lowest over the last ten steps: {lowest}")
 
 
 def lowest_at_the_end(heights: ArrayLike) -> int:

@@ -68,7 +68,17 @@ def test_a_masked_point_ends_a_path(axes, picture):
 def test_each_name_has_its_own_color_and_marker(picture):
     styles = [tuple(style.values()) for style in picture.styles.values()]
     assert picture.styles == show.path_styles(["Adam", "momentum"])
-    assert len({color for color, _ in styles}) == len({marker for _, marker in styles}) == 2
+    for values in zip(*styles, strict=True):  # colours, markers, dashes
+        assert len(set(values)) == 2
+
+
+def test_the_lowest_points_are_marked(axes, picture):
+    picture.update(BOWL, {}, minima=[[0.0, 1.0], [0.5, -1.0]])
+    crosses = axes.get_lines()[-1]
+    np.testing.assert_array_equal(crosses.get_xydata(), [[0, 1], [0.5, -1]])
+    assert crosses.get_marker() == "+"
+    picture.update(BOWL, {})
+    assert len(crosses.get_xydata()) == 0
 
 
 def test_a_flat_surface_has_no_contour_lines_and_is_no_error(axes, picture):
@@ -87,6 +97,8 @@ def test_wrong_arguments_are_refused_in_words(axes, picture):
         picture.update(BOWL, {"Adagrad": np.zeros((2, 2))})
     with pytest.raises(ValueError, match=r"\(3,\)"):
         picture.update(BOWL, {"Adam": np.zeros(3)})
+    with pytest.raises(ValueError, match=r"`minima` has shape \(3,\)"):
+        picture.update(BOWL, {}, minima=[1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="heights"):
         picture.update(np.full((3, 3), np.nan), {})
 
@@ -103,9 +115,10 @@ def race(heights):
 def test_a_race_shows_paths_and_heights_and_names_the_lowest():
     heights = np.ones((2, 21)) * [[1e-3], [1e-5]]
     left, right = race(heights)
-    assert len(left.get_lines()) == 3
+    assert len(left.get_lines()) == 4  # contours, two paths, the lowest points
     np.testing.assert_array_equal(points(right, 1)[:, 1], heights[1])
     assert title(right).endswith("momentum")
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["Adam", "momentum"]
 
 
 def test_who_has_left_has_lost():
