@@ -47,9 +47,9 @@ QUIZZES = [
         question="A block is taken out of a trained residual network, and it still works. Why?",
         options=[
             Option(
-                "Half of its paths do not pass this block",
-                "Right, and those that matter most are short. In a plain network the only path "
-                "passes every layer.",
+                "The paths that matter most are short, and few of them pass this block",
+                "Right. By number half of all paths pass it; weighted by what they carry it is one "
+                "in seven (tanh). In a plain network the only path passes every layer.",
                 right=True,
             ),
             Option(
@@ -57,8 +57,9 @@ QUIZZES = [
                 "They had no time to: nothing was trained after the block was removed.",
             ),
             Option(
-                "Because the block had not learnt anything",
-                "Its weights have moved like the others'. But no other block depends on it alone.",
+                "Tanh blocks are linear, so one more or less is no matter",
+                "Behind a trunk that grows, tanh saturates: far from linear. And without the "
+                "trunk, the same tanh layers cannot spare one.",
             ),
         ],
     ),
