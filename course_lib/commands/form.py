@@ -202,7 +202,7 @@ def has_frame(chapter: Chapter) -> Iterator[str]:
         yield f"its frame is out of order: {', '.join(found)}"
     for cell in chapter.cells:  # what closes the section before may stand above a heading
         known = [tag for tag in tags(cell) if tag in (*FRAME, *MIDDLE.get(chapter.kind, ()))]
-        if known and not (cell.cell_type == "markdown" and re.search(r"(?m)^#+ ", cell.source)):
+        if known and not (cell.cell_type == "markdown" and _headings_of(cell.source)):
             yield f"{chapter.where(cell)} has tag `{known[0]}` but is no heading"
 
 

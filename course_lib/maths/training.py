@@ -34,7 +34,6 @@ from course_lib.maths.stacks import Layer, StackForm, backward, forward, make_la
 __all__ = [
     "StackRun",
     "accuracy_by_rate",
-    "classify",
     "softmax_cross_entropy",
     "stack_pass",
     "train_on_digits",
@@ -409,18 +408,6 @@ def accuracy_by_rate(
             for rate in rates
         ]
     )
-
-
-def classify(
-    x: np.ndarray, weights: list[np.ndarray], biases: list[np.ndarray], activation: str | Activation
-) -> np.ndarray:
-    """Return the class with the largest logit for each row of `x`, shape (batch,).
-
-    For a plain stack; what `train_stack` returns also knows its normalisation and its skips.
-    """
-    layers = [Layer(W, b) for W, b in zip(weights, biases, strict=True)]
-    run = StackRun(np.array([]), layers, weights, StackForm(as_activation(activation)))
-    return np.argmax(run.logits(x), axis=1)
 
 
 def _loss_and_gradients(x, labels, hidden, top, form):

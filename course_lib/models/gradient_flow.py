@@ -518,9 +518,7 @@ def _longest_paths(recording: Recording, connected: np.ndarray) -> tuple[np.ndar
     for j in reversed(range(len(records))):
         if np.isnan(depth[j]):
             continue
-        for i in records[j].parents:
-            if i >= j or not connected[i]:  # a record that is its own parent would never end
-                continue
+        for i in filter(connected.__getitem__, records[j].parents):
             length = depth[j] + records[j].has_weights
             if np.isnan(depth[i]) or length >= depth[i]:
                 depth[i], following[i] = length, j

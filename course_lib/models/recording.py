@@ -316,11 +316,10 @@ class Recording:
                 self._owner[id(output)] = below
 
     def _find_links(self) -> None:
-        """Find each record's `parents`, and the `exits`."""
+        """Find each record's `parents`, which come before it, and the `exits`."""
         for index, record in enumerate(self.records):
-            record.parents = sorted(
-                {parent for source in record.sources for parent in self._origin(source, index)}
-            )
+            above = {i for source in record.sources for i in self._origin(source, index)}
+            record.parents = sorted(i for i in above if i < index)
         end = len(self.records)
         for output in keras.tree.flatten(self.outputs):
             if _is_floating(output):

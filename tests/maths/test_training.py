@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from course_lib.data import load_digits
+from course_lib.maths.activations import ACTIVATIONS
 from course_lib.maths.differences import central_differences
 from course_lib.maths.optimizers import (
     Adam,
@@ -15,9 +16,10 @@ from course_lib.maths.optimizers import (
     Nesterov,
     RMSProp,
 )
+from course_lib.maths.stacks import Layer, StackForm
 from course_lib.maths.training import (
+    StackRun,
     accuracy_by_rate,
-    classify,
     softmax_cross_entropy,
     train_on_digits,
     train_stack,
@@ -62,8 +64,6 @@ def test_first_step_follows_the_gradient_of_the_loss(activation):
 
     def loss(parameters):
         h = x[rows]
-        from course_lib.maths.activations import ACTIVATIONS
-
         for W in parameters[:-1]:
             h = ACTIVATIONS[activation].function(h @ W)
         return softmax_cross_entropy(h @ parameters[-1], labels[rows])[0]
@@ -136,9 +136,11 @@ def test_a_layer_that_no_gradient_reaches_does_not_move():
     assert run.movement[-1] == 0  # its inputs are 0, so only the biases of the logits learn
 
 
-def test_classify_takes_the_largest_logit():
-    labels = classify(np.eye(2), [np.eye(2), np.eye(2)], [np.zeros(2), np.zeros(2)], "linear")
-    np.testing.assert_array_equal(labels, [0, 1])
+def test_accuracy_takes_the_largest_logit():
+    layers = [Layer(np.eye(2), np.zeros(2)), Layer(np.eye(2), np.zeros(2))]
+    run = StackRun(np.array([]), layers, [], StackForm(ACTIVATIONS["linear"]))
+    np.testing.assert_array_equal(np.argmax(run.logits(np.eye(2)), axis=1), [0, 1])
+    assert run.accuracy(np.eye(2), np.array([0, 1])) == 1
 
 
 def refuses(problem, change, sentence):
@@ -305,8 +307,6 @@ def test_training_on_digits_refuses_in_one_sentence(change, sentence):
 
 
 def test_an_activation_with_a_slope_of_its_own_trains_as_that():
-    from course_lib.maths.activations import ACTIVATIONS
-
     options = {"spread": 0.1, "depth": 1, "units": 4, "steps": 3}
     leaky = ACTIVATIONS["leaky_relu"]
     named = train_on_digits("leaky_relu", **options)
@@ -372,8 +372,6 @@ def test_first_step_of_every_form_follows_the_gradient_of_the_loss(normalization
 
     Not with ReLU: a sample for which a whole layer is dead stands on the kink of the next.
     """
-    from course_lib.maths.activations import ACTIVATIONS
-
     x, labels, weights = square_problem()
     rows = np.random.default_rng(5).integers(0, len(x), 16)
     depth = len(weights) - 1
@@ -411,8 +409,6 @@ def test_first_step_of_every_form_follows_the_gradient_of_the_loss(normalization
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_without_the_new_arguments_a_run_is_the_plain_loop_bit_for_bit(activation):
     """The loop that chapters 00 to 03 were measured with, written out."""
-    from course_lib.maths.activations import ACTIVATIONS
-
     x, labels, start = square_problem()
     run = trained((x, labels, start), activation, steps=30)
     weights = [W.copy() for W in start]
@@ -442,7 +438,10 @@ def test_without_the_new_arguments_a_run_is_the_plain_loop_bit_for_bit(activatio
     for own, theirs in zip(run.weights + run.biases, weights + biases, strict=True):
         np.testing.assert_array_equal(own, theirs)
     assert (run.scales, run.offsets, run.averages) == ([], [], [])
-    classes = classify(x, weights, biases, activation)
+    h = x
+    for W, b in zip(weights[:-1], biases[:-1], strict=True):
+        h = phi(h @ W + b)
+    classes = np.argmax(h @ weights[-1] + biases[-1], axis=1)
     assert run.accuracy(x, labels) == np.mean(classes == labels)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from course_lib.learn.exercises import Exercise, Mistake
-from course_lib.maths.propagation import deep_stack, deep_stack_backward
+from course_lib.learn.exercises.arrival import through_sigmoids
 
 
 def _sigmoid(a):
@@ -116,18 +116,7 @@ def judge_spread(spread):
     spread = float(spread)
     if not np.isfinite(spread) or spread <= 0:
         return f"A spread is a number above 0; this one is {spread:g}."
-    shares = []
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        weights = list(spread * rng.standard_normal((30, 128, 128)))
-        x, top = rng.standard_normal((2, 16, 128))
-        norms = deep_stack_backward(deep_stack(x, weights, "sigmoid"), top)
-        shares.append(norms[0] / norms[-1])
-    share = float(np.median(shares))
-    if 0.1 < share < 10:
-        return None
-    word = "vanishes" if share < 1 else "explodes"
-    return f"With {spread:g} about {share:.0e} of the gradient arrives; it {word}."
+    return through_sigmoids(spread, depth=30, chosen=f"{spread:g}")
 
 
 SPREAD = Exercise(
