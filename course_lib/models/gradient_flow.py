@@ -11,11 +11,9 @@ mean factor from one layer to the next. A factor of 1 arrives, below 1 vanishes,
 from __future__ import annotations
 
 import html
-import re
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +24,7 @@ import tensorflow as tf
 from course_lib.checks import instance, shown
 from course_lib.models.backward import FORMATS, differentiate
 from course_lib.models.batches import check_batch
+from course_lib.models.objectives import FlowError, counted, in_one_sentence, objective_of
 from course_lib.models.recording import Record, Recording, unchanged
 
 __all__ = ["FlowError", "LayerFlow", "by_layer", "cost_ratio"]
@@ -122,7 +121,7 @@ class LayerFlow:
         if self.layers_between:
             sentences.append(
                 f"Factor per layer: {self.factor_per_layer:.3g}, from {self.names[self.earliest]} "
-                f"to {self.names[self.latest]}, {_count(self.layers_between, 'layer')} with "
+                f"to {self.names[self.latest]}, {counted(self.layers_between, 'layer')} with "
                 f"weights (rms of ∂L/∂h by activations; 1 arrives, below 1 vanishes, above 1 "
                 "explodes)."
             )
@@ -133,8 +132,8 @@ class LayerFlow:
         if self.underflowed.any():
             sentences.append(
                 f"{self.dtype} writes gradients below {self.limit:.1e} as 0: it lost "
-                f"{_count(int(self.underflowed.sum()), 'entry', 'entries')} in "
-                f"{_count(int((self.underflowed > 0).sum()), 'record')}. Training sees those "
+                f"{counted(int(self.underflowed.sum()), 'entry', 'entries')} in "
+                f"{counted(int((self.underflowed > 0).sum()), 'record')}. Training sees those "
                 "zeros; a scaled backward pass recovered the norms shown here."
             )
         silent = [
@@ -146,7 +145,7 @@ class LayerFlow:
             sentences.append(f"Nothing arrives at {_listed(silent)}: 0 at every scale.")
         if self.unresolved.any():
             sentences.append(
-                f"{_count(int(self.unresolved.sum()), 'zero')} could not be explained: "
+                f"{counted(int(self.unresolved.sum()), 'zero')} could not be explained: "
                 "an underflow inside a branch or a custom loss."
             )
         return sentences
@@ -263,14 +262,14 @@ def by_layer(
     if not isinstance(training, bool | np.bool_):
         raise TypeError(f"`training` is {shown(training)}; it takes True or False.")
     batch = check_batch(model, x, y, sample_weight)
-    objective = _objective(model, loss, batch)
+    objective = objective_of(model, loss, batch)
     cannot_run = f"the model cannot be run on `x`, of shape {batch.x_shapes}"
     if not model.built:
-        with _in_one_sentence(cannot_run):
+        with in_one_sentence(cannot_run):
             model(batch.x)
     with unchanged(model):
         recording = Recording(model)
-        with _in_one_sentence(cannot_run):
+        with in_one_sentence(cannot_run):
             value = recording.run(batch.x, bool(training), objective)
         gradients = differentiate(recording, value)
     for i, is_whole in enumerate(batch.whole_numbers):
@@ -384,128 +383,6 @@ def _residual_blocks() -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(10)(h))
 
 
-def _objective(model: keras.Model, loss: Any, batch: Any) -> Callable[[Any], tf.Tensor]:
-    """Return the function from the model's outputs to the scalar that training would minimise."""
-    y, weight = batch.y, batch.sample_weight
-    own = type(model).compute_loss is not keras.Model.compute_loss
-
-    def as_compiled(outputs: Any) -> tf.Tensor:
-        if not own and getattr(model, "loss", None) is None and not model.losses:
-            raise FlowError(
-                "`model` is not compiled with a loss, so there is nothing to differentiate; "
-                'pass one: `by_layer(model, x, y, loss="mse")`.'
-            )
-        return model.compute_loss(x=batch.x, y=y, y_pred=outputs, sample_weight=weight)
-
-    def as_given(outputs: Any) -> tf.Tensor:
-        total = sum(
-            _loss_object(one)(target, output, sample_weight=of_samples)
-            for one, target, output, of_samples in _pairs(loss, y, outputs, weight)
-        )
-        return sum(map(keras.ops.sum, model.losses), total)
-
-    def objective(outputs: Any) -> tf.Tensor:
-        if y is None and (loss is not None or getattr(model, "loss", None) is not None):
-            raise FlowError("`y` is None; the loss takes one target a sample.")
-        shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten(outputs)]
-        with _in_one_sentence(
-            f"the loss cannot be computed from `y`, of shape {batch.y_shapes}, and the model's "
-            f"output, of shape {shapes[0] if len(shapes) == 1 else shapes}"
-        ):
-            value = as_compiled(outputs) if loss is None else as_given(outputs)
-        if not isinstance(value, tf.Tensor) or value.shape.rank != 0:
-            raise FlowError(f"the loss is {shown(value)}; it has to be one number for the batch.")
-        return value
-
-    if loss is not None:
-        for one in keras.tree.flatten(loss):
-            _loss_object(one)
-    return objective
-
-
-class _Function(keras.losses.Loss):
-    """A function of (y_true, y_pred) with the batch mean and the sample weights of a Keras loss."""
-
-    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
-        super().__init__()
-        self.function = function
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return self.function(y_true, y_pred)
-
-
-def _loss_object(loss: Any) -> keras.losses.Loss:
-    takes = 'a name such as "mse", a `keras.losses` object or a function of (y_true, y_pred)'
-    if isinstance(loss, str):
-        try:
-            loss = keras.losses.get(loss)
-        except ValueError:
-            raise ValueError(
-                f"`loss` is {shown(loss)}, which Keras does not know; it takes {takes}."
-            ) from None
-    if isinstance(loss, keras.losses.Loss):
-        return loss
-    if isinstance(loss, type) or not callable(loss):
-        raise TypeError(f"`loss` is {shown(loss)}; it takes {takes}.")
-    return _Function(loss)
-
-
-def _pairs(loss: Any, y: Any, outputs: Any, weight: Any) -> list[tuple[Any, Any, Any, Any]]:
-    """Return (loss, y, output, sample weights) for each output of the model."""
-    if isinstance(outputs, dict):
-        names = [*outputs]
-        by_name, targets_by_name = _by_name("loss", loss, names), _by_name("y", y, names)
-        of_samples = weight if isinstance(weight, dict) else dict.fromkeys(names, weight)
-        return [(by_name[n], targets_by_name[n], outputs[n], of_samples.get(n)) for n in names]
-    if not isinstance(outputs, list | tuple):
-        return [(loss, y, outputs, weight)]
-    losses = list(loss) if isinstance(loss, list | tuple) else [loss] * len(outputs)
-    weights = list(weight) if isinstance(weight, list | tuple) else [weight] * len(outputs)
-    targets = list(y) if isinstance(y, list | tuple) else [y]
-    for name, values in (("loss", losses), ("y", targets), ("sample_weight", weights)):
-        if len(values) != len(outputs):
-            raise FlowError(
-                f"`{name}` has {_count(len(values), 'part')}, the model has "
-                f"{_count(len(outputs), 'output')}; it takes one for each."
-            )
-    return list(zip(losses, targets, outputs, weights, strict=True))
-
-
-def _by_name(name: str, value: Any, outputs: list[str]) -> dict[str, Any]:
-    if name == "loss" and not isinstance(value, dict):
-        return dict.fromkeys(outputs, value)
-    if not isinstance(value, dict) or set(value) != set(outputs):
-        raise FlowError(
-            f"`{name}` is {shown(value)}; it takes a dict with the names of the model's outputs, "
-            f"{', '.join(outputs)}."
-        )
-    return value
-
-
-class FlowError(ValueError):
-    """A model, a batch and a loss do not fit together; the message is one sentence."""
-
-
-@contextmanager
-def _in_one_sentence(sentence: str) -> Iterator[None]:
-    """Turn what Keras or TensorFlow says of shapes that do not fit into one sentence."""
-    try:
-        yield
-    except FlowError:
-        raise
-    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-        raise FlowError(f"{sentence}: {_reason(error)}.") from error
-
-
-def _reason(error: Exception) -> str:
-    """Return the line that says what is wrong, without Keras's frame and colours."""
-    noise = r"\x1b\[\d*m|\{\{.*?\}\} ?| ?\[Op:.*"
-    text = re.sub(noise, "", str(getattr(error, "message", error)))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = [line for line in lines if not line.startswith("Exception encountered")]
-    return said[0].rstrip(" .:") if said else type(error).__name__
-
-
 def _longest_paths(recording: Recording, connected: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """Return each record's distance from the loss, and the longest path of all.
 
@@ -539,10 +416,6 @@ def _geometric_mean(first: float, last: float, steps: int) -> float:
 
 def _norm(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:.3e}"
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _listed(names: list[str]) -> str:

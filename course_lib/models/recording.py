@@ -23,7 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Record", "Recording", "unchanged"]
+__all__ = ["Record", "Recording", "all_layers", "layers_inside", "unchanged"]
 
 _ABSENT = object()
 _NODES = ("_inbound_nodes", "_outbound_nodes")  # long lists that hold no layer
@@ -392,7 +392,7 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
     """Return all that a run may write to; states of recurrent layers are in no list of Keras's."""
     states = [
         state
-        for layer in _all_layers(model)
+        for layer in all_layers(model)
         for state in keras.tree.flatten(getattr(layer, "states", ()))
         if isinstance(state, keras.Variable)
     ]
@@ -402,7 +402,7 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
     )
 
 
-def _all_layers(layer: keras.Layer) -> set[keras.Layer]:
+def all_layers(layer: keras.Layer) -> set[keras.Layer]:
     """Return every layer inside `layer`, those that are called in loops too."""
     found: set[keras.Layer] = set()
     pending = [layer]
@@ -434,7 +434,7 @@ def _layers_by_path(
     inner: dict[keras.Layer, list[keras.Layer]] = {}
 
     def visit(layer: keras.Layer, prefix: str) -> None:
-        inner[layer] = _layers_inside(layer)
+        inner[layer] = layers_inside(layer)
         for child in inner[layer]:
             if child not in paths:
                 paths[child] = prefix + child.name
@@ -444,7 +444,7 @@ def _layers_by_path(
     return paths, inner
 
 
-def _layers_inside(layer: keras.Layer) -> list[keras.Layer]:
+def layers_inside(layer: keras.Layer) -> list[keras.Layer]:
     """Return the layers that `layer` holds directly and calls one by one."""
     if isinstance(layer, _LOOPS):
         return []
