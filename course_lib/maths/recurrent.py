@@ -108,7 +108,9 @@ class RecurrentTrace:
     def previous_cells(self) -> Array:
         """c_0 … c_{T−1} of an LSTM, shape (batch, time, units)."""
         if self.cells is None:
-            raise ValueError("`previous_cells` takes the trace of an LSTM; this one has no cells.")
+            raise ValueError(
+                "`cells` is None in this trace; `previous_cells` takes that of an LSTM."
+            )
         return _one_step_earlier(self.initial_state[1], self.cells)
 
     @property
@@ -930,7 +932,7 @@ def _check_keras_layer(layer: Any, kind: str) -> None:
     if kind not in {base.__name__ for base in type(layer).__mro__}:
         raise TypeError(f"`layer` is {shown(layer)}; it takes a `keras.layers.{kind}`.")
     if not layer.built:
-        raise ValueError("`layer` is not built; call it once on an input, and it has weights.")
+        raise ValueError("`layer` is not built; it takes one that has been called on an input.")
     if layer.go_backwards:
         raise ValueError(
             "`layer` has go_backwards=True; it takes one that reads forwards, so build it without "

@@ -15,7 +15,13 @@ from course_lib.maths import (
     stacks,
 )
 from course_lib.maths.activations import ACTIVATIONS, Activation, as_activation
-from course_lib.maths.clipping import clip_weights
+from course_lib.maths.clipping import (
+    clip_by_global_norm,
+    clip_by_norm,
+    clip_by_value,
+    clip_weights,
+    global_norm,
+)
 from course_lib.maths.initializers import INITIALIZERS, variance
 from course_lib.maths.normalization import (
     MovingAverages,
@@ -211,6 +217,18 @@ CASES = [
         for wrong in (None, "W", [], NAN, [NAN], [W, None], [W, "W"])
     ],
     *[_call(clip_weights, W, wrong) for wrong in (0, -1, np.nan, np.inf, *NOT_A_NUMBER)],
+    *[
+        _call(clip, [W], wrong)
+        for clip in (clip_by_value, clip_by_norm, clip_by_global_norm)
+        for wrong in (0, -1, np.nan, np.inf, *NOT_A_NUMBER)
+    ],
+    *[
+        _call(clip, wrong, 0.1)
+        for clip in (clip_by_value, clip_by_norm, clip_by_global_norm)
+        for wrong in ([], [W, "W"], [W, None], [W, W * 1j], [np.ones((0, 3))], "W", None, 1j * W)
+    ],
+    *[_call(clip_by_global_norm, wrong, 0.1) for wrong in (W, {1: W})],
+    *[_call(global_norm, wrong) for wrong in (W, [], None, ["W"], [W, None])],
     # normalisation
     *[
         _call(norm, x)

@@ -237,6 +237,9 @@ def test_what_does_not_compute_the_same_is_refused(make, error, words, keras):
         make(keras.layers)
     sentence = str(caught.value)
     assert words in sentence
+    assert sentence.startswith("`layer")
+    assert " is " in sentence or " has " in sentence, sentence
+    assert " take" in sentence, sentence
     assert sentence.endswith(".")
     assert "\n" not in sentence
 

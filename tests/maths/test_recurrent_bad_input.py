@@ -75,9 +75,13 @@ def test_bad_input_is_answered_with_one_sentence(call, error, words):
         call()
     sentence = str(caught.value)
     assert words in sentence
-    assert sentence.startswith("`")
+    assert sentence.startswith("`"), sentence  # which argument
+    assert " is " in sentence or " has " in sentence or " holds " in sentence, sentence  # what
+    assert " take" in sentence or " needs " in sentence, sentence  # what it takes
     assert sentence.endswith(".")
+    assert ". " not in sentence
     assert "\n" not in sentence
+    assert len(sentence) < 200, sentence
 
 
 def test_the_refusal_of_the_shape_everybody_gets_wrong_first():
