@@ -26,6 +26,7 @@ from course_lib.show.style import (
 from course_lib.show.tables import note, table
 from course_lib.show.theory import FanPicture, TheoryPicture, theory_lines
 from course_lib.show.units import BendPicture, SharePicture, bend_panels
+from course_lib.show.unrolled import UnrolledPicture
 
 __all__ = [
     "COLORS",
@@ -40,6 +41,7 @@ __all__ = [
     "SharePicture",
     "StepPicture",
     "TheoryPicture",
+    "UnrolledPicture",
     "bend_panels",
     "choice",
     "explore",

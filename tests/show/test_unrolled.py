@@ -1,0 +1,99 @@
+"""A recurrent unit unrolled in time."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+
+from course_lib import show
+
+ARRAYS = {
+    "x": [1.0, 0.5, -1.0],
+    "h": [0.0, 0.76, -0.2, 0.95],
+    "delta": [0.0003, -0.42, 1.0],
+    "factor": [0.25, -0.42],
+    "error": [0.0, 0.0, 1.0],
+    "reached": 6,
+    "title": "all of it",
+}
+
+
+@pytest.fixture
+def axes():
+    return Figure().add_subplot()
+
+
+@pytest.fixture
+def picture(axes):
+    return show.UnrolledPicture(axes, longest=4)
+
+
+def words(axes):
+    return [text.get_text() for text in axes.texts if text.get_text()]
+
+
+def arrows(axes):
+    return [p for p in axes.patches if isinstance(p, FancyArrowPatch) and p.get_visible()]
+
+
+def test_all_numbers_stand_there_when_both_passes_are_done(axes, picture):
+    picture.update(ARRAYS)
+    expected = ["0.76", "−0.20", "0.95", "3e−4", "−0.42", "1.00", "×0.25", "×−0.42", "e = 1"]
+    assert set(expected) <= set(words(axes))
+    assert "t = 3" in words(axes)
+    assert "t = 4" not in words(axes)
+    assert len(arrows(axes)) == 3 + 3 + 2 + 1  # up, onward, back, from the loss
+
+
+def test_nothing_is_told_before_it_is_reached(axes, picture):
+    picture.update(ARRAYS | {"reached": 2})
+    assert "−0.20" in words(axes)
+    assert not {"0.95", "1.00", "×0.25", "e = 1"} & set(words(axes))
+    assert len(arrows(axes)) == 4
+
+
+def test_the_gradient_comes_back_box_by_box(axes, picture):
+    picture.update(ARRAYS | {"reached": 5})
+    assert {"1.00", "−0.42", "×−0.42"} <= set(words(axes))
+    assert not {"3e−4", "×0.25"} & set(words(axes))
+
+
+def test_a_factor_of_zero_is_called_a_cut(axes, picture):
+    picture.update(ARRAYS | {"factor": [0.0, -0.42]})
+    assert "cut" in words(axes)
+    assert len(arrows(axes)) == 8
+
+
+def test_the_colour_follows_the_number_and_the_ink_the_colour(axes, picture):
+    picture.update(ARRAYS)
+    boxes = [p for p in axes.patches if not isinstance(p, FancyArrowPatch)]
+    negative, positive = boxes[2].get_facecolor(), boxes[3].get_facecolor()
+    assert negative[0] > negative[2]  # orange
+    assert positive[2] > positive[0]  # violet
+    ink = {text.get_text(): text.get_color() for text in axes.texts}
+    assert ink["0.95"] == show.COLORS["paper"]
+    assert ink["−0.20"] == show.COLORS["ink"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"x": [1.0]}, "`x` has 1 steps; it takes 2 to 4"),
+        ({"x": [1.0] * 5}, "`x` has 5 steps; it takes 2 to 4"),
+        ({"h": [0.0, 1.0]}, r"`h` has shape \(2,\)"),
+        ({"delta": [0.0, np.nan, 1.0]}, "`delta`"),
+        ({"factor": [1.0]}, r"`factor` has shape \(1,\)"),
+        ({"reached": 7}, "`reached` is 7"),
+        ({"reached": 1.5}, "`reached` is 1.5"),
+    ],
+)
+def test_bad_numbers_are_refused(picture, change, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        picture.update(ARRAYS | change)
+
+
+def test_bad_axes_and_lengths_are_refused(axes):
+    with pytest.raises(TypeError, match="`axes`"):
+        show.UnrolledPicture("axes", 4)
+    with pytest.raises(ValueError, match="`longest`"):
+        show.UnrolledPicture(axes, 1)
