@@ -15,6 +15,7 @@ from course_lib.show.paths import (
     path_styles,
 )
 from course_lib.show.pictures import figure, heat_map, label_ends
+from course_lib.show.spectrum import BoundedPicture, SpectrumPicture
 from course_lib.show.style import (
     COLORS,
     DASHES,
@@ -33,12 +34,14 @@ __all__ = [
     "DASHES",
     "MARKERS",
     "BendPicture",
+    "BoundedPicture",
     "Explorer",
     "FanPicture",
     "GradientPicture",
     "PathPicture",
     "RacePicture",
     "SharePicture",
+    "SpectrumPicture",
     "StepPicture",
     "TheoryPicture",
     "UnrolledPicture",
