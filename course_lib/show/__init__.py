@@ -27,7 +27,7 @@ from course_lib.show.style import (
 from course_lib.show.tables import note, table
 from course_lib.show.theory import FanPicture, TheoryPicture, theory_lines
 from course_lib.show.units import BendPicture, SharePicture, bend_panels
-from course_lib.show.unrolled import UnrolledPicture
+from course_lib.show.unrolled import TermsPicture, UnrolledPicture
 
 __all__ = [
     "COLORS",
@@ -43,6 +43,7 @@ __all__ = [
     "SharePicture",
     "SpectrumPicture",
     "StepPicture",
+    "TermsPicture",
     "TheoryPicture",
     "UnrolledPicture",
     "bend_panels",

@@ -1,4 +1,4 @@
-"""A recurrent unit unrolled in time: values on their way forward, gradients on their way back."""
+"""A recurrent network unrolled in time: a unit, step by step, and the terms of its gradient."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from course_lib import checks
+from course_lib.show.pictures import heat_map
 from course_lib.show.style import COLORS
 
 FORWARD, INPUT, BACKWARD = 2.35, 1.25, 0.0  # the heights of the three rows
 WIDTH, HEIGHT = 0.66, 0.62  # of a box; one step is 1 wide
+COVERED = 0.8  # how much of a dropped term is covered
 DARK = 0.62  # from this share of the colour scale on, a number stands in light ink
 
 
@@ -70,7 +73,7 @@ class UnrolledPicture:
             `x` of shape (T,); `h` of shape (T + 1,), h_0 first; `delta` of shape (T,), δ_1 first;
             `factor` of shape (T − 1,): what δ_{t+1} is multiplied by on its way to δ_t, for
             t = 1 … T − 1; `error` of shape (T,), what the loss adds at each step; `reached`, the
-            number of boxes filled so far, 0 to 2 T: first h_1 … h_T, then δ_T … δ_1; `title`.
+            number of boxes filled so far, 0 to 2 T: first h_1 … h_T, then δ_T … δ_1.
 
         Raises
         ------
@@ -102,6 +105,96 @@ class UnrolledPicture:
             known = first < t < length
             self._back[t - 1].set_visible(known and factor[t - 1] != 0)
             _write(self._factors[t - 1], _factor(factor[t - 1]) if known else "")
+        self.axes.set_title(self.tell(arrays))
+
+    @staticmethod
+    def tell(arrays: Mapping[str, Any]) -> str:
+        """Return the picture in words: which box was filled last, and with what.
+
+        Parameters
+        ----------
+        arrays : dict
+            As `update` takes them.
+        """
+        length, reached = len(arrays["x"]), arrays["reached"]
+        if reached == 0:
+            return f"{length} steps, nothing computed yet"
+        if reached <= length:
+            value = _short(arrays["h"][reached])
+            return f"Forward to step {reached} of {length}: h = {value}".replace("-", "−")
+        t = 2 * length - reached + 1
+        value = _short(arrays["delta"][t - 1])
+        return f"Back to step {t} of {length}: δ = {value}".replace("-", "−")
+
+
+class TermsPicture:
+    """The terms of ∂𝓛/∂W_h by the loss they come from and the use of W_h they go to.
+
+    Rows are losses, columns uses; a loss reaches no later use, so there is a triangle. Colours are
+    powers of ten below the largest term; what is not kept is covered.
+
+    Parameters
+    ----------
+    figure : Figure
+    length : int
+        The number of steps.
+    decades : int
+        How many powers of ten the colours span.
+
+    Attributes
+    ----------
+    axes : Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If this is no figure, or a number is no whole number from 1 upwards.
+    """
+
+    def __init__(self, figure: Figure, length: int, *, decades: int = 5) -> None:
+        checks.instance("figure", figure, Figure, "a matplotlib figure")
+        self._length = length = checks.positive_int("length", length)
+        self._lowest = -float(checks.positive_int("decades", decades))
+        self.axes = figure.add_subplot()
+        self._terms = heat_map(
+            self.axes,
+            np.full((length, length), self._lowest),
+            rows=range(1, length + 1),
+            columns=range(1, length + 1),
+            label="log₁₀ of the term, largest 0",
+            limits=(self._lowest, 0.0),
+            numbers=False,
+        )
+        paper = np.ones((length, length, 4)) * mpl.colors.to_rgba(COLORS["paper"])
+        self._cover = self.axes.imshow(paper, origin="lower", aspect="auto")
+        self.axes.set(xlabel="use of W_h at step t", ylabel="loss of step s")
+
+    def update(self, arrays: Mapping[str, Any]) -> None:
+        """Move the picture to new terms.
+
+        Parameters
+        ----------
+        arrays : dict
+            `sizes` of shape (length, length), the norm of each term, at least one above 0;
+            `kept` of the same shape, whether it is kept; `title`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array has another shape or is not finite, or no term is above 0.
+        """
+        shape = (self._length, self._length)
+        sizes = checks.as_array("sizes", arrays["sizes"], shape=shape)
+        kept = checks.as_array("kept", arrays["kept"], shape=shape) != 0
+        if not sizes.max() > 0:
+            raise ValueError("`sizes` has no term above 0; it takes one that others stand below.")
+        with np.errstate(divide="ignore"):
+            height = np.log10(np.maximum(sizes, 0)) - np.log10(sizes.max())
+        self._terms.set_data(np.maximum(height, self._lowest))
+        cover = np.array(self._cover.get_array())
+        possible = np.tri(self._length, dtype=bool)
+        cover[..., 3] = np.where(possible, np.where(kept, 0.0, COVERED), 1.0)
+        self._cover.set_data(cover)
         self.axes.set_title(arrays["title"])
 
 

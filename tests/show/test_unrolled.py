@@ -1,4 +1,4 @@
-"""A recurrent unit unrolled in time."""
+"""A recurrent unit unrolled in time, and the terms of its gradient."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,6 @@ ARRAYS = {
     "factor": [0.25, -0.42],
     "error": [0.0, 0.0, 1.0],
     "reached": 6,
-    "title": "all of it",
 }
 
 
@@ -50,6 +49,22 @@ def test_nothing_is_told_before_it_is_reached(axes, picture):
     assert "−0.20" in words(axes)
     assert not {"0.95", "1.00", "×0.25", "e = 1"} & set(words(axes))
     assert len(arrows(axes)) == 4
+
+
+@pytest.mark.parametrize(
+    ("reached", "sentence"),
+    [
+        (0, "3 steps, nothing computed yet"),
+        (2, "Forward to step 2 of 3: h = −0.20"),
+        (4, "Back to step 3 of 3: δ = 1.00"),
+        (6, "Back to step 1 of 3: δ = 3e−4"),
+    ],
+)
+def test_the_title_says_which_box_was_filled_last(axes, picture, reached, sentence):
+    arrays = ARRAYS | {"reached": reached}
+    picture.update(arrays)
+    assert axes.get_title(loc="left") + axes.get_title() == sentence
+    assert picture.tell(arrays) == sentence
 
 
 def test_the_gradient_comes_back_box_by_box(axes, picture):
@@ -97,3 +112,41 @@ def test_bad_axes_and_lengths_are_refused(axes):
         show.UnrolledPicture("axes", 4)
     with pytest.raises(ValueError, match="`longest`"):
         show.UnrolledPicture(axes, 1)
+
+
+def terms(**change):
+    sizes = np.tril(np.full((3, 3), 1e-2))
+    sizes[2, 2] = 1.0
+    return {"sizes": sizes, "kept": np.eye(3), "title": "three of six"} | change
+
+
+def test_terms_are_powers_of_ten_and_what_is_dropped_is_covered():
+    picture = show.TermsPicture(Figure(), 3)
+    picture.update(terms())
+    colours, cover = (np.asarray(image.get_array()) for image in picture.axes.images)
+    assert colours[2].tolist() == [-2, -2, 0]
+    assert colours[0].tolist() == [-2, -5, -5]
+    assert cover[..., 3].tolist() == [[0, 1, 1], [0.8, 0, 1], [0.8, 0.8, 0]]
+    assert picture.axes.get_title(loc="left") + picture.axes.get_title() == "three of six"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"sizes": np.zeros((3, 3))}, "no term above 0"),
+        ({"sizes": np.ones((2, 2))}, r"`sizes` has shape \(2, 2\)"),
+        ({"sizes": np.full((3, 3), np.nan)}, "`sizes`"),
+        ({"kept": np.ones(3)}, r"`kept` has shape \(3,\)"),
+    ],
+)
+def test_bad_terms_are_refused(change, sentence):
+    picture = show.TermsPicture(Figure(), 3)
+    with pytest.raises(ValueError, match=sentence):
+        picture.update(terms(**change))
+
+
+def test_bad_figures_and_lengths_are_refused():
+    with pytest.raises(TypeError, match="`figure`"):
+        show.TermsPicture("figure", 3)
+    with pytest.raises(ValueError, match="`length`"):
+        show.TermsPicture(Figure(), 0)
