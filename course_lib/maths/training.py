@@ -156,6 +156,43 @@ class StackRun:
             traces = forward(x, self.layers[:-1], self.form, self.averages)
             return [np.mean(trace.normalized > 0, axis=0) for trace in traces]
 
+    def gradient_pass(
+        self, x: np.ndarray, labels: np.ndarray
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Send rows up the trained network, and the gradient of their cross-entropy down it.
+
+        What `stack_pass` says of a start, this says of the end. Batch norm takes mean and variance
+        of `x` itself, as in training.
+
+        Parameters
+        ----------
+        x : ndarray, shape (batch, features)
+        labels : ndarray of int, shape (batch,)
+
+        Returns
+        -------
+        activations : list of D + 1 arrays
+            h_0 … h_D, shape (batch, units), for D hidden layers.
+        norms : ndarray, shape (D + 1,)
+            ‖∂𝓛/∂h_0‖ … ‖∂𝓛/∂h_D‖, the input first. All NaN where the logits left the range of
+            float64: then the loss is no number, and neither is its gradient.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` or `labels` do not fit.
+        """
+        x = self._checked_rows(x)
+        *hidden, top = self.layers
+        labels = _checked_labels(labels, batch=len(x), classes=top.weights.shape[1])
+        if self.form.normalization == "batch" and len(x) < 2:
+            raise ValueError(f"`x` has shape {x.shape}; batch norm takes 2 samples or more.")
+        with np.errstate(over="ignore", invalid="ignore"):  # the weights of a run that diverged
+            traces = forward(x, hidden, self.form)
+            _, d_logits = _softmax_cross_entropy(traces[-1].output @ top.weights + top.bias, labels)
+            deltas, _ = backward(traces, hidden, self.form, d_logits @ top.weights.T)
+        return [x, *(t.output for t in traces)], np.array([np.linalg.norm(d) for d in deltas])
+
     def _checked_rows(self, x: np.ndarray) -> np.ndarray:
         """Return `x` as a matrix of rows that the first layer takes, or refuse."""
         takes = f"a matrix of shape (batch, {len(self.layers[0].weights)})"

@@ -1,5 +1,6 @@
 """Pictures in the house style, explorers and tables."""
 
+from course_lib.show.clipping import ClipPicture, WallPicture
 from course_lib.show.explore import Explorer, choice, explore, integers, log_slider, slider, toggle
 from course_lib.show.gradients import (
     GradientPicture,
@@ -25,8 +26,8 @@ from course_lib.show.style import (
     use_house_style,
 )
 from course_lib.show.tables import note, table
-from course_lib.show.theory import FanPicture, TheoryPicture, theory_lines
-from course_lib.show.units import BendPicture, SharePicture, bend_panels
+from course_lib.show.theory import FanPicture, TheoryPicture, UpDownPicture, theory_lines
+from course_lib.show.units import BendPicture, ResidualPicture, SharePicture, bend_panels
 from course_lib.show.unrolled import TermsPicture, UnrolledPicture
 
 __all__ = [
@@ -34,18 +35,22 @@ __all__ = [
     "DASHES",
     "MARKERS",
     "BendPicture",
+    "ClipPicture",
     "BoundedPicture",
     "Explorer",
     "FanPicture",
     "GradientPicture",
     "PathPicture",
     "RacePicture",
+    "ResidualPicture",
     "SharePicture",
     "SpectrumPicture",
     "StepPicture",
     "TermsPicture",
     "TheoryPicture",
+    "WallPicture",
     "UnrolledPicture",
+    "UpDownPicture",
     "bend_panels",
     "choice",
     "explore",

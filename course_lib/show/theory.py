@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib import checks
@@ -96,6 +97,59 @@ class TheoryPicture:
         self._line.set_data(*_finite("theory", theory))
         ratio = f"{10 ** height[-1]:.2g}" if np.isfinite(height[-1]) else "0 or infinite"
         self.axes.set_title(f"{self.what} × {ratio}")
+
+
+class UpDownPicture:
+    """The signal on its way up beside the gradient on its way down, for an explorer.
+
+    Parameters
+    ----------
+    figure : Figure
+    distance, decades
+        As in `TheoryPicture`, for both.
+    xlabel, ylabel : str
+        Of the signal's picture, on the left.
+
+    Attributes
+    ----------
+    left, right : TheoryPicture
+    """
+
+    def __init__(
+        self,
+        figure: Figure,
+        *,
+        distance: float,
+        decades: tuple[float, float],
+        xlabel: str,
+        ylabel: str,
+    ) -> None:
+        checks.instance("figure", figure, Figure, "a matplotlib figure")
+        left, right = figure.subplots(1, 2)
+        ends: dict[str, Any] = {"distance": distance, "decades": decades}
+        self.left = TheoryPicture(left, what="signal", xlabel=xlabel, ylabel=ylabel, **ends)
+        self.right = TheoryPicture(right, **ends)
+
+    def update(
+        self,
+        up: ArrayLike,
+        down: ArrayLike,
+        *,
+        up_theory: ArrayLike | None = None,
+        down_theory: ArrayLike | None = None,
+    ) -> None:
+        """Move both; where no theory is given its line is level.
+
+        Parameters
+        ----------
+        up, down, up_theory, down_theory : arrays of shape (depth + 1,)
+            As in `TheoryPicture.update`; the way up begins last, too.
+        """
+        for picture, measured, theory in (
+            (self.left, up, up_theory),
+            (self.right, down, down_theory),
+        ):
+            picture.update(measured, np.ones(np.size(measured)) if theory is None else theory)
 
 
 class FanPicture:

@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -136,6 +137,48 @@ class SharePicture:
         for name, series in self._series.items():
             series.set_data(arrays[name])
         self.axes.set_title(arrays["title"])
+
+
+class ResidualPicture:
+    """Points, a straight line through them, and what the line leaves of each, for an explorer.
+
+    Parameters
+    ----------
+    axes : Axes
+        Its limits are kept.
+    """
+
+    def __init__(self, axes: Axes) -> None:
+        self.axes = checks.instance("axes", axes, Axes, "matplotlib axes")
+        self._line, self._gaps = axes.plot([], [], "-", [], [], ":", color=COLORS["theory"])
+        (self._points,) = axes.plot([], [], "o", color=COLORS["ink"], fillstyle="none")
+        (self._residuals,) = axes.plot([], [], "s", color=COLORS["lstm"], markersize=4)
+
+    def update(self, x: ArrayLike, y: ArrayLike, left: ArrayLike) -> None:
+        """Move them; the title says which share of the points' length is left.
+
+        Parameters
+        ----------
+        x, y, left : arrays of shape (points,)
+            Where the points are, and how far each is above the line: the line goes through
+            (x, y − left).
+        """
+        x, y, left = (
+            checks.as_array(name, values, ndim=1, takes="one number for each point")
+            for name, values in (("x", x), ("y", y), ("left", left))
+        )
+        if not len(x) == len(y) == len(left):
+            raise ValueError(
+                f"`x`, `y` and `left` have {len(x)}, {len(y)} and {len(left)} numbers; "
+                "they take one for each point."
+            )
+        self._line.set_data(x, y - left)
+        gaps = np.column_stack([y, y - left, np.full(len(y), np.nan)])
+        self._gaps.set_data(np.repeat(x, 3), gaps.ravel())
+        self._points.set_data(x, y)
+        self._residuals.set_data(x, left)
+        length = np.linalg.norm(y)
+        self.axes.set_title(f"{np.linalg.norm(left) / length if length else 0:.1%} of g is left")
 
 
 def _edges(edges: ArrayLike) -> np.ndarray:

@@ -633,3 +633,39 @@ def test_training_on_digits_and_its_table_pass_everything_on():
         assert table[0, 0] == run.accuracy(x, labels, statistics=statistics)
     with pytest.raises(ValueError, match="`statistics`"):
         accuracy_by_rate("tanh", 0.1, rates=[0.1], seeds=[1], statistics="own", steps=1)
+
+
+@EVERY_FORM
+def test_gradient_pass_follows_the_loss_of_the_trained_network(normalization, skip):
+    x, labels, weights = square_problem()
+    run = trained((x, labels, weights), "tanh", normalization=normalization, skip=skip, steps=5)
+
+    def loss(parts):
+        return softmax_cross_entropy(run.logits(parts[0], statistics="batch"), labels)[0]
+
+    activations, norms = run.gradient_pass(x, labels)
+    by_input = central_differences(loss, [x])[0]
+    assert norms[0] == pytest.approx(np.linalg.norm(by_input), rel=1e-6)
+    _, d_logits = softmax_cross_entropy(run.logits(x, statistics="batch"), labels)
+    assert norms[-1] == pytest.approx(np.linalg.norm(d_logits @ run.weights[-1].T), rel=1e-12)
+    assert len(activations) == len(norms) == len(weights)
+    top = activations[-1] @ run.weights[-1] + run.biases[-1]
+    np.testing.assert_array_equal(top, run.logits(x, statistics="batch"))
+
+
+def test_gradient_pass_of_a_run_that_diverged_is_no_number():
+    x, labels, weights = square_problem()
+    run = trained((1e150 * x, labels, [1e150 * W for W in weights]), "relu", steps=3)
+    assert run.diverged
+    assert np.isnan(run.gradient_pass(1e150 * x, labels)[1]).all()
+
+
+def test_gradient_pass_refuses_in_one_sentence():
+    x, labels, weights = square_problem()
+    run = trained((x, labels, weights), "tanh", normalization="batch")
+    with pytest.raises(ValueError, match=r"`x` has shape \(2, 1\); it takes a matrix"):
+        run.gradient_pass(np.ones((2, 1)), labels[:2])
+    with pytest.raises(ValueError, match="`labels`"):
+        run.gradient_pass(x, labels[:3])
+    with pytest.raises(ValueError, match="batch norm takes 2 samples or more"):
+        run.gradient_pass(x[:1], labels[:1])

@@ -1,5 +1,6 @@
 """Dots on a line of theory, and many networks in a band."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -43,6 +44,24 @@ def test_dots_and_line_move_together(axes):
     assert axes.get_title(loc="left") + axes.get_title() == "gradient × 0.0001"
     assert axes.get_ylabel() == "log₁₀ of the signal"
     assert axes.get_xlabel() == "distance from the loss (layers)"
+
+
+def test_up_and_down_stand_side_by_side_and_are_level_without_theory():
+    figure = plt.figure()
+    picture = show.UpDownPicture(
+        figure, distance=3, decades=(-4, 1), xlabel="layer", ylabel="log₁₀ of the spread"
+    )
+    picture.update([0.1, 1.0, 10.0], [100.0, 10.0, 1.0], down_theory=[4.0, 2.0, 1.0])
+    left, right = figure.axes
+    assert (picture.left.axes, picture.right.axes) == (left, right)
+    assert (left.get_xlabel(), left.get_ylabel()) == ("layer", "log₁₀ of the spread")
+    np.testing.assert_allclose(heights(left.get_lines()[-1]), [0, -1, -2])
+    np.testing.assert_allclose(heights(left.get_lines()[-2]), [0, 0, 0])
+    np.testing.assert_allclose(heights(right.get_lines()[-1]), [0, 1, 2])
+    np.testing.assert_allclose(heights(right.get_lines()[-2]), np.log10([1, 2, 4]))
+    plt.close(figure)
+    with pytest.raises(TypeError, match="`figure`"):
+        show.UpDownPicture(left, distance=3, decades=(-4, 1), xlabel="", ylabel="")
 
 
 def test_what_vanished_entirely_leaves_a_gap(axes):

@@ -92,3 +92,25 @@ def test_one_series_needs_no_legend():
 def test_bad_edges_and_names_are_refused(edges, names, sentence):
     with pytest.raises(ValueError, match=sentence):
         show.SharePicture(Figure(), edges, names, xlabel="x")
+
+
+def test_residuals_hang_on_the_line():
+    axes = Figure().add_subplot()
+    picture = show.ResidualPicture(axes)
+    picture.update([-1.0, 0.0, 1.0], [1.0, 0.0, 2.0], [0.5, -1.0, 0.5])
+    line, gaps, points, residuals = axes.get_lines()
+    np.testing.assert_allclose(line.get_ydata(), [0.5, 1.0, 1.5])
+    np.testing.assert_allclose(points.get_ydata(), [1.0, 0.0, 2.0])
+    np.testing.assert_allclose(residuals.get_ydata(), [0.5, -1.0, 0.5])
+    np.testing.assert_allclose(gaps.get_ydata()[:3], [1.0, 0.5, np.nan])
+    assert title_of(axes) == "54.8% of g is left"
+    picture.update([0.0], [0.0], [0.0])
+    assert title_of(axes) == "0.0% of g is left"
+
+
+def test_residuals_refuse_what_does_not_fit():
+    picture = show.ResidualPicture(Figure().add_subplot())
+    with pytest.raises(ValueError, match="have 2, 1 and 2 numbers"):
+        picture.update([0.0, 1.0], [1.0], [1.0, 1.0])
+    with pytest.raises(TypeError, match="`axes`"):
+        show.ResidualPicture(Figure())
