@@ -29,7 +29,8 @@ from course_lib.maths.activations import Activation
 from course_lib.maths.clipping import clip_by_global_norm
 from course_lib.maths.initializers import glorot_uniform
 from course_lib.maths.optimizers import Adam, Optimizer
-from course_lib.maths.recurrent import GRU, LSTM, RecurrentLayer, SimpleRNN, Start
+from course_lib.maths.recurrent import GRU, LSTM, SimpleRNN
+from course_lib.maths.recurrent_layer import RecurrentLayer, Start
 from course_lib.maths.training import _softmax_cross_entropy
 
 __all__ = ["Readout", "RecurrentRun", "train_recurrent"]

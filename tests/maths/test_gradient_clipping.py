@@ -145,7 +145,7 @@ def test_equals_tensorflow_finite_or_not(case, tf):
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("argument", ["clipvalue", "clipnorm", "global_clipnorm"])
-def test_is_what_an_optimiser_of_keras_does(argument, keras):
+def test_is_what_an_optimizer_of_keras_does(argument, keras):
     """SGD with learning rate 1 from 0: the parameters move by minus the clipped gradient."""
     before = gradients(10)
     clip = {

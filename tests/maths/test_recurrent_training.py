@@ -349,6 +349,6 @@ def test_bad_input_is_refused_in_one_sentence(call, words):
     assert len(sentence) < 200, sentence
 
 
-def test_any_optimiser_will_do():
+def test_any_optimizer_will_do():
     for make in (lambda: Momentum(0.1), partial(Adam, 0.01, beta_2=0.9)):
         assert not train(optimizer=make).diverged
