@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from course_lib.checks import shown
 
-__all__ = ["Batch", "check_batch"]
+__all__ = ["Batch", "as_tensors", "check_batch"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def check_batch(model: keras.Model, x: Any, y: Any, sample_weight: Any = None) -
     ValueError
         For NaN, shapes that the model does not take, and parts of different length.
     """
-    x = _tensors("x", x)
-    y = None if y is None else _tensors("y", y)
-    weight = None if sample_weight is None else _tensors("sample_weight", sample_weight)
+    x = as_tensors("x", x)
+    y = None if y is None else as_tensors("y", y)
+    weight = None if sample_weight is None else as_tensors("sample_weight", sample_weight)
     sizes = {
         name: int(part.shape[0])
         for name, value in (("x", x), ("y", y), ("sample_weight", weight))
@@ -67,7 +67,7 @@ def check_batch(model: keras.Model, x: Any, y: Any, sample_weight: Any = None) -
     return Batch(_as_the_model_takes(model, x), y, weight, whole_numbers)
 
 
-def _tensors(name: str, value: Any) -> Any:
+def as_tensors(name: str, value: Any) -> Any:
     """Turn arrays, lists of numbers and structures of arrays into tensors."""
     if isinstance(value, Mapping):
         return {key: _tensor(f"{name}[{key!r}]", part) for key, part in value.items()}
@@ -141,7 +141,12 @@ def _cast(x: Any, dtypes: list[str | None]) -> Any:
 
 
 def _fits(shape: tuple[int, ...], takes: tuple[int | None, ...]) -> bool:
-    """Whether Keras takes this shape; it adds or drops a last dimension of 1 by itself."""
+    """Whether Keras takes this shape; it adds or drops a last dimension of 1 by itself.
+
+    The batch may have any size: a Sequential model that is built by its first batch keeps the size
+    of that one in its inputs, and takes others.
+    """
+    takes = (None, *takes[1:])
     if len(shape) == len(takes) - 1 and takes[-1] == 1:
         takes = takes[:-1]
     if len(shape) == len(takes) + 1 and shape[-1] == 1:

@@ -93,7 +93,7 @@ class _Function(keras.losses.Loss):
     """A function of (y_true, y_pred) with the batch mean and the sample weights of a Keras loss."""
 
     def __init__(self, function: Callable[[Any, Any], Any]) -> None:
-        super().__init__()
+        super().__init__(name="loss")  # Keras's own choice begins with "_", which no graph takes
         self.function = function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

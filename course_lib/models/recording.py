@@ -23,7 +23,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Record", "Recording", "all_layers", "layers_inside", "unchanged"]
+__all__ = [
+    "Record",
+    "Recording",
+    "all_layers",
+    "all_variables",
+    "layers_inside",
+    "same_bits",
+    "unchanged",
+    "value_of",
+]
 
 _ABSENT = object()
 _NODES = ("_inbound_nodes", "_outbound_nodes")  # long lists that hold no layer
@@ -106,6 +115,7 @@ class Recording:
         self._made: dict[int, tuple[tf.Tensor, list[tf.Tensor]]] = {}  # id -> it, its sources
         self._origins: dict[int, list[int]] = {}  # id of a tensor -> the records it is made from
         self._paths, self._inner = _layers_by_path(model)
+        self._place = _place()
 
     def run(self, x: Any, training: bool, objective: Any) -> tf.Tensor:
         """Run the model on `x` and return ``objective(outputs)``, a scalar on the tape.
@@ -178,7 +188,7 @@ class Recording:
 
         @functools.wraps(call)
         def noting(*args: Any, **kwargs: Any) -> Any:
-            if not tf.executing_eagerly():  # inside tf.function, tf.map_fn …: no tape sees it
+            if _place() is not self._place:  # inside tf.function, tf.map_fn …: no tape sees it
                 return call(*args, **kwargs)
             first = len(self.records)
             inputs = _floating(args) + _floating(kwargs)
@@ -201,7 +211,7 @@ class Recording:
         @functools.wraps(call)
         def tracing(*args: Any, **kwargs: Any) -> Any:
             outputs = call(*args, **kwargs)
-            if tf.executing_eagerly():
+            if _place() is self._place:
                 sources = _floating(args) + _floating(kwargs)
                 for tensor in _floating(outputs):
                     self._made.setdefault(id(tensor), (tensor, sources))
@@ -371,24 +381,34 @@ class Recording:
 
 
 @contextmanager
-def unchanged(model: keras.Model) -> Iterator[None]:
+def unchanged(
+    model: keras.Model, variables: Iterable[keras.Variable] | None = None
+) -> Iterator[None]:
     """Give `model` back bit for bit: weights, moving averages, seeds, states and metrics.
 
     Nothing is copied beforehand: TensorFlow writes to a new place while an old value is held.
+
+    Parameters
+    ----------
+    model : keras.Model
+    variables : iterable of keras.Variable, optional
+        What `all_variables` returned earlier, for who measures often.
     """
-    before = {id(variable): (variable, _value(variable)) for variable in _variables(model)}
+    if variables is None:
+        variables = all_variables(model)
+    before = {id(variable): (variable, value_of(variable)) for variable in variables}
     try:
         yield
     finally:
         for variable, value in before.values():
-            if not _same_bits(value, _value(variable)):
+            if not same_bits(value, value_of(variable)):
                 variable.assign(value)
         for metric in model.metrics:  # made by the first computation of a loss
             if any(id(variable) not in before for variable in metric.variables):
                 metric.reset_state()
 
 
-def _variables(model: keras.Model) -> list[keras.Variable]:
+def all_variables(model: keras.Model) -> list[keras.Variable]:
     """Return all that a run may write to; states of recurrent layers are in no list of Keras's."""
     states = [
         state
@@ -413,12 +433,13 @@ def all_layers(layer: keras.Layer) -> set[keras.Layer]:
     return found
 
 
-def _value(variable: keras.Variable) -> tf.Tensor:
+def value_of(variable: keras.Variable) -> tf.Tensor:
+    """Return the value as it is now; it stays that while it is held, whatever is written."""
     resource = variable.value  # the short way to its value, past several layers of conversion
     return tf.raw_ops.ReadVariableOp(resource=resource.handle, dtype=resource.dtype)
 
 
-def _same_bits(a: tf.Tensor, b: tf.Tensor) -> bool:
+def same_bits(a: tf.Tensor, b: tf.Tensor) -> bool:
     """Compare bits, not values: NaN equals itself, 0 differs from −0."""
     left, right = np.asarray(a), np.asarray(b)
     if left.__array_interface__["data"] == right.__array_interface__["data"]:
@@ -479,6 +500,11 @@ def _operations(layers: Iterable[keras.Layer]) -> list[keras.Operation]:
 def _own_weights(layer: keras.Layer, inner: list[keras.Layer]) -> list[keras.Variable]:
     theirs = {id(weight) for child in inner for weight in child.weights}
     return [weight for weight in layer.weights if id(weight) not in theirs]
+
+
+def _place() -> Any:
+    """Return the graph that is being built, or None where TensorFlow computes at once."""
+    return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
 
 
 def _is_floating(value: Any) -> bool:

@@ -1,20 +1,26 @@
 """Train a network while somebody watches, and keep what takes too long to watch.
 
 `fit` is stochastic gradient descent with momentum in a loop that can be read; it shows the loss
-and the time left, and may be interrupted. `recorded` reads an experiment that was run once.
+and the time left, may be interrupted, and goes on where it stopped. `recorded` reads an experiment
+that was run once.
 """
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import os
 import platform
 import re
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import keras
@@ -24,8 +30,35 @@ import tensorflow as tf
 from course_lib import data
 from course_lib.checks import function, instance, number, positive_int, positive_number, shown
 from course_lib.models.batches import check_batch
+from course_lib.models.recording import all_variables, value_of
 
 __all__ = ["History", "RecordError", "accuracy", "fit", "recorded"]
+
+BATCH_SIZE = 64  # samples of a step, unless there are fewer
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What a run needs to go on: `History` carries it, and `fit` reads it again.
+
+    Attributes
+    ----------
+    model : keras.Model
+    optimizer : keras.optimizers.Optimizer
+        With its momenta, and whatever else it remembers.
+    loss : function of (y_true, y_pred)
+    shapes : tuple
+        Of the samples and of the targets.
+    fingerprint : str
+        Of every variable of the model and of the optimiser when the run stopped; empty when that
+        was in the middle of a step.
+    """
+
+    model: keras.Model
+    optimizer: Any
+    loss: Callable[[Any, Any], Any]
+    shapes: tuple[Any, Any]
+    fingerprint: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +72,7 @@ class History:
     steps, steps_planned : int
         Steps that were made, and that should have been.
     seconds : float
+        Over all parts of a run that was interrupted and went on.
     interrupted, diverged : bool
         Whether the reader stopped it; whether it stopped because the loss was not finite.
     config : dict
@@ -51,6 +85,7 @@ class History:
     interrupted: bool
     diverged: bool
     config: dict[str, Any]
+    state: State = field(repr=False)
 
     @property
     def steps(self) -> int:
@@ -75,19 +110,26 @@ def fit(
     *,
     steps: int | None = None,
     epochs: int | None = None,
-    batch_size: int = 64,
-    learning_rate: float = 0.02,
-    momentum: float = 0.9,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    momentum: float | None = None,
     optimizer: keras.optimizers.Optimizer | None = None,
     loss: Callable[[Any, Any], Any] | None = None,
-    seed: int = 1,
+    seed: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    resume: History | None = None,
     label: str = "training",
 ) -> History:
     """Train `model` by SGD with momentum, showing the loss and the time left.
 
-    Interrupting it (the square button, Ctrl-C) ends it in good order: the model keeps what it has
-    learnt so far, and the history says how far it came. It also ends when the loss is no longer
-    finite. Nothing is shown where the environment variable ``CI`` or ``COURSE_STRICT`` is set.
+    Interrupting it (the square button, Ctrl-C) ends it in good order, after the step that is under
+    way: the model keeps what it has learnt so far, and the history says how far it came. It also
+    ends when the loss is no longer finite. Nothing is shown where the environment variable ``CI``
+    or ``COURSE_STRICT`` is set.
+
+    ``history = fit(model, x, y, resume=history)`` goes on where a run stopped, with the same order
+    of the samples and what the optimiser remembers: interrupted and resumed, however often, it
+    ends with the same weights as without, bit for bit.
 
     Parameters
     ----------
@@ -96,24 +138,34 @@ def fit(
     x, y : arrays, or a list or dict of arrays as `x`
         All training samples, first dimension sample.
     steps, epochs : int
-        How long; one of them. An epoch is as many whole batches as the samples make.
+        How long; one of them. An epoch is as many whole batches as the samples make. A resumed
+        run goes on to the end that was planned, unless one of them is given: all steps count, also
+        those made before.
     batch_size : int
-        Samples of a step; all of them if there are fewer.
+        Samples of a step, 64 unless given; all of them if there are fewer.
     learning_rate, momentum : float
-        Of the optimiser, unless `optimizer` is given.
+        Of the optimiser, unless `optimizer` is given; 0.02 and 0.9.
     optimizer : keras.optimizers.Optimizer, optional
         Another one, new: it is used up by the run.
     loss : function of (y_true, y_pred), optional
         Cross-entropy of whole-number labels and logits unless given. What layers add to the loss
         is added.
     seed : int
-        For the order of the samples. The first weights have the seeds they were made with.
+        For the order of the samples, 1 unless given. The first weights have the seeds they were
+        made with.
+    callbacks : sequence of keras.callbacks.Callback
+        Such as a `GradientMonitor`. They hear when the training and each batch begins and ends,
+        not of epochs; their ``params`` hold ``"steps"`` and ``"loss"``.
+    resume : History, optional
+        Of an earlier run of the same model on the same samples, to go on from there. All settings
+        are those of that run; another one is refused.
     label : str
         What the progress line calls the run.
 
     Returns
     -------
     History
+        Of the whole run, with the part that is resumed.
 
     Raises
     ------
@@ -121,54 +173,65 @@ def fit(
         When an argument does not fit, in one sentence.
     """
     instance("model", model, keras.Model, "a Keras model")
+    callbacks = _checked_callbacks(callbacks)
     samples = check_batch(model, x, y)
     if samples.y is None:
         raise TypeError("`y` is None; it takes one target a sample.")
+    shapes = (samples.x_shapes, samples.y_shapes)
     size = int(keras.tree.flatten(samples.x)[0].shape[0])
-    batch_size = min(positive_int("batch_size", batch_size), size)
-    if (steps is None) == (epochs is None):
-        raise ValueError(
-            f"`steps` is {steps} and `epochs` is {epochs}; one of them takes a whole number."
-        )
-    if steps is None:
-        steps = positive_int("epochs", epochs) * (size // batch_size)
-    steps = positive_int("steps", steps)
-    seed = positive_int("seed", seed, minimum=0)
-    config: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "seed": seed}
-    if optimizer is None:
-        learning_rate = positive_number("learning_rate", learning_rate)
-        momentum = number("momentum", momentum, minimum=0, maximum=1)
-        optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
-        config |= {"learning_rate": learning_rate, "momentum": momentum}
+    given: dict[str, Any] = {
+        "batch_size": None if batch_size is None else positive_int("batch_size", batch_size),
+        "seed": None if seed is None else positive_int("seed", seed, minimum=0),
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+    }
+    if resume is None:
+        config, optimizer, loss = _new_run(given, size, optimizer, loss)
+        losses, seconds = [], 0.0
     else:
-        instance("optimizer", optimizer, keras.optimizers.Optimizer, "a Keras optimiser")
-        rate = float(optimizer.learning_rate)
-        config |= {"optimizer": type(optimizer).__name__, "learning_rate": rate}
-    if loss is None:
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    function("loss", loss, "a function of (y_true, y_pred)")
+        config, optimizer, loss = _resumed_run(resume, model, shapes, given, optimizer, loss, size)
+        losses, seconds = resume.losses.tolist(), resume.seconds
+        if steps is None and epochs is None:
+            steps = resume.steps_planned
+    steps = config["steps"] = _planned(steps, epochs, size // config["batch_size"])
+    if steps < len(losses):
+        raise ValueError(
+            f"`steps` is {steps}, and `resume` has made {len(losses)}; it takes all steps of the "
+            "run, with those made before."
+        )
 
     step = _step(model, samples.x, samples.y, loss, optimizer)
-    losses: list[float] = []
-    interrupted = False
-    progress = Progress(label, steps)
+    progress = Progress(label, steps, done=len(losses))
+    requests: list[int] = []
     start = time.perf_counter()
     try:
-        for rows in _batches(size, batch_size, steps, seed):
-            losses.append(float(step(tf.constant(rows))))
-            progress.show(losses)
-            if not np.isfinite(losses[-1]):
-                break
+        with _interruption_between_steps() as requests:
+            _tell(callbacks, "set_params", {"steps": steps, "loss": loss})
+            _tell(callbacks, "set_model", model)
+            _tell(callbacks, "on_train_begin")
+            batches = _batches(size, config["batch_size"], steps, config["seed"])
+            for rows in islice(batches, len(losses), None):
+                if requests:
+                    raise KeyboardInterrupt
+                _tell(callbacks, "on_train_batch_begin", len(losses))
+                losses.append(float(step(tf.constant(rows))))
+                _tell(callbacks, "on_train_batch_end", len(losses) - 1, {"loss": losses[-1]})
+                progress.show(losses)
+                if not np.isfinite(losses[-1]):
+                    break
+        interrupted = False
     except KeyboardInterrupt:
         interrupted = True
-    diverged = bool(losses) and not np.isfinite(losses[-1])
+    _tell(callbacks, "on_train_end")
+    is_whole = len(requests) < 2
     history = History(
         losses=np.array(losses),
         steps_planned=steps,
-        seconds=time.perf_counter() - start,
+        seconds=seconds + time.perf_counter() - start,
         interrupted=interrupted,
-        diverged=diverged,
+        diverged=bool(losses) and not np.isfinite(losses[-1]),
         config=config,
+        state=State(model, optimizer, loss, shapes, _fingerprint(model, optimizer) * is_whole),
     )
     progress.close(history)
     return history
@@ -263,13 +326,14 @@ class Progress:
     Parameters
     ----------
     label : str
-    steps : int
+    steps, done : int
+        Steps of the whole run, and those made before it was resumed.
     """
 
     INTERVAL = 0.2  # seconds between two showings
 
-    def __init__(self, label: str, steps: int) -> None:
-        self.label, self.steps = label, steps
+    def __init__(self, label: str, steps: int, done: int = 0) -> None:
+        self.label, self.steps, self._before = label, steps, done
         self._start = self._last = time.perf_counter()
         self._show = _quiet if _is_quiet() else _in_notebook() or _in_terminal()
 
@@ -279,7 +343,7 @@ class Progress:
         if now - self._last < self.INTERVAL or done == self.steps:
             return
         self._last = now
-        left = (now - self._start) / done * (self.steps - done)
+        left = (now - self._start) / (done - self._before) * (self.steps - done)
         self._show(
             f"{self.label}: step {done} of {self.steps}, loss {losses[-1]:.3g}, {left:.0f} s left",
             done / self.steps,
@@ -293,7 +357,8 @@ class Progress:
             self._show("", 1.0)
             print(
                 f"Stopped after {history.steps} of {history.steps_planned} steps{reached}; "
-                "the model keeps what it has learnt so far."
+                "the model keeps what it has learnt so far, and "
+                "`history = fit(model, x, y, resume=history)` goes on."
             )
         elif history.diverged:
             self._show(f"{done}, then the loss was no longer finite.", 1.0)
@@ -348,6 +413,129 @@ def _in_terminal() -> Callable[[str, float], None]:
     return show
 
 
+def _new_run(
+    given: dict[str, Any], size: int, optimizer: Any, loss: Any
+) -> tuple[dict[str, Any], Any, Any]:
+    """Return the configuration, the optimiser and the loss of a run that begins."""
+    config: dict[str, Any] = {
+        "steps": 0,
+        "batch_size": min(given["batch_size"] or BATCH_SIZE, size),
+        "seed": 1 if given["seed"] is None else given["seed"],
+    }
+    if optimizer is None:
+        rate = 0.02 if given["learning_rate"] is None else given["learning_rate"]
+        momentum = 0.9 if given["momentum"] is None else given["momentum"]
+        config["learning_rate"] = positive_number("learning_rate", rate)
+        config["momentum"] = number("momentum", momentum, minimum=0, maximum=1)
+        optimizer = keras.optimizers.SGD(config["learning_rate"], momentum=config["momentum"])
+    else:
+        instance("optimizer", optimizer, keras.optimizers.Optimizer, "a Keras optimiser")
+        config["optimizer"] = type(optimizer).__name__
+        config["learning_rate"] = float(optimizer.learning_rate)
+    if loss is None:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return config, optimizer, function("loss", loss, "a function of (y_true, y_pred)")
+
+
+def _resumed_run(
+    resume: History,
+    model: keras.Model,
+    shapes: tuple[Any, Any],
+    given: dict[str, Any],
+    optimizer: Any,
+    loss: Any,
+    size: int,
+) -> tuple[dict[str, Any], Any, Any]:
+    """Return the configuration, the optimiser and the loss of a run that goes on."""
+    instance("resume", resume, History, "the history that `fit` returned")
+    state, config = resume.state, dict(resume.config)
+    if state.model is not model:
+        raise ValueError("`resume` is the history of another model; it takes one of this model.")
+    if state.shapes != shapes:
+        raise ValueError(
+            f"`x` and `y` have the shapes {shapes}, the run to go on had {state.shapes}; it takes "
+            "the same samples."
+        )
+    if resume.diverged:
+        raise ValueError("`resume` ended with a loss that is not finite; no step leads on there.")
+    if given["batch_size"] is not None:
+        given["batch_size"] = min(given["batch_size"], size)
+    given |= {"optimizer": optimizer, "loss": loss}
+    before = {**config, "optimizer": state.optimizer, "loss": state.loss}
+    for name, value in given.items():
+        if value is not None and value is not before.get(name) and value != before.get(name):
+            raise ValueError(
+                f"`{name}` is {shown(value)}, and the run to go on has "
+                f"{shown(before.get(name))}; a resumed run keeps its settings."
+            )
+    if not state.fingerprint:
+        raise ValueError("`resume` was stopped in the middle of a step; it takes a whole number.")
+    if _fingerprint(model, state.optimizer) != state.fingerprint:
+        raise ValueError(
+            "the model has changed since the run of `resume` stopped; to go on it takes the "
+            "weights, and the state of the optimiser, of that moment."
+        )
+    return config, state.optimizer, state.loss
+
+
+def _planned(steps: int | None, epochs: int | None, batches: int) -> int:
+    """Return the steps of the whole run."""
+    if (steps is None) == (epochs is None):
+        raise ValueError(
+            f"`steps` is {steps} and `epochs` is {epochs}; one of them takes a whole number."
+        )
+    if steps is None:
+        steps = positive_int("epochs", epochs) * batches
+    return positive_int("steps", steps)
+
+
+def _checked_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
+    takes = "a list of Keras callbacks, such as `[GradientMonitor(x, y)]`"
+    if isinstance(callbacks, keras.callbacks.Callback) or not isinstance(callbacks, Iterable):
+        raise TypeError(f"`callbacks` is {shown(callbacks)}; it takes {takes}.")
+    listed = list(callbacks)
+    for i, callback in enumerate(listed):
+        instance(f"callbacks[{i}]", callback, keras.callbacks.Callback, "a Keras callback")
+    return listed
+
+
+def _tell(callbacks: list[keras.callbacks.Callback], event: str, *arguments: Any) -> None:
+    for callback in callbacks:
+        getattr(callback, event)(*arguments)
+
+
+@contextmanager
+def _interruption_between_steps() -> Iterator[list[int]]:
+    """Let Ctrl-C wait until a step is done: half a step could not be resumed.
+
+    Gives the list of those that were pressed. The second one, for a step that does not end, is
+    raised at once. Only the main thread can be interrupted.
+    """
+    requests: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield requests
+        return
+
+    def wait(number: int, frame: Any) -> None:
+        requests.append(number)
+        if len(requests) > 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, wait)
+    try:
+        yield requests
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _fingerprint(model: keras.Model, optimizer: Any) -> str:
+    """Return a digest of every variable that a step may write."""
+    digest = hashlib.blake2b(digest_size=16)
+    for variable in [*all_variables(model), *optimizer.variables]:
+        digest.update(np.ascontiguousarray(value_of(variable)).tobytes())
+    return digest.hexdigest()
+
+
 def _step(
     model: keras.Model, x: Any, y: Any, loss: Any, optimizer: Any
 ) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -366,7 +554,7 @@ def _step(
     return step
 
 
-def _batches(size: int, batch_size: int, steps: int, seed: int) -> Any:
+def _batches(size: int, batch_size: int, steps: int, seed: int) -> Iterator[np.ndarray]:
     """Yield the row numbers of `steps` batches; each epoch in a new random order."""
     rng = np.random.default_rng(seed)
     made = 0

@@ -127,7 +127,8 @@ def test_an_interruption_returns_what_was_reached(monkeypatch, capsys):
     assert history.steps == 5
     said = capsys.readouterr().out
     assert said.startswith("Stopped after 5 of 100 steps, at a loss of ")
-    assert said.endswith("the model keeps what it has learnt so far.\n")
+    assert "the model keeps what it has learnt so far" in said
+    assert said.endswith("`history = fit(model, x, y, resume=history)` goes on.\n")
     assert said.count("\n") == 1
     monkeypatch.undo()
     five = training.fit(again := small(), X, Y, steps=5)
@@ -159,6 +160,195 @@ def test_interrupted_before_the_first_step(monkeypatch, capsys):
     assert history.steps == 0
     assert np.isnan(history.final_loss)
     assert capsys.readouterr().out.startswith("Stopped after 0 of 10 steps; the model")
+
+
+def noisy(seed=1):
+    """A model with seeds, averages and momenta that a resumed run has to find again."""
+    keras.utils.set_random_seed(seed)
+    layers = [keras.layers.Dense(16), keras.layers.BatchNormalization(), keras.layers.ReLU()]
+    return keras.Sequential(
+        [keras.Input((8,)), *layers, keras.layers.Dropout(0.3, seed=seed), keras.layers.Dense(3)]
+    )
+
+
+def stop_after(steps):
+    """Return a callback that presses Ctrl-C while step number `steps` is under way."""
+
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch + 1 == steps:
+                _thread.interrupt_main()
+
+    return Stop()
+
+
+@pytest.mark.parametrize(
+    "make_optimizer",
+    [
+        None,
+        lambda: keras.optimizers.Adam(0.01),
+        lambda: keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.9)),
+    ],
+)
+def test_interrupted_and_resumed_is_the_uninterrupted_run(make_optimizer, bits, capsys):
+    """Bit for bit, over the end of an epoch, stopped twice."""
+    options = {"steps": 17, "batch_size": 32, "seed": 3}
+    if make_optimizer:
+        whole_options = {**options, "optimizer": make_optimizer()}
+        options["optimizer"] = make_optimizer()
+    else:
+        whole_options = options
+    whole = training.fit(expected := noisy(), X, Y, **whole_options)
+    model = noisy()
+    history = training.fit(model, X, Y, **options, callbacks=[stop_after(5)])
+    assert (history.steps, history.interrupted) == (5, True)
+    assert f"Stopped after 5 of 17 steps, at a loss of {history.losses[-1]:.3g}" in (
+        capsys.readouterr().out
+    )
+    history = training.fit(model, X, Y, resume=history, callbacks=[stop_after(11)])
+    assert (history.steps, history.interrupted) == (11, True)
+    history = training.fit(model, X, Y, resume=history)
+    assert (history.steps, history.interrupted) == (17, False)
+    assert history.losses.tobytes() == whole.losses.tobytes()
+    assert bits(model)[0] == bits(expected)[0]
+    assert history.config == whole.config
+    state, expected_state = history.state.optimizer, whole.state.optimizer
+    for a, b in zip(state.variables, expected_state.variables, strict=True):
+        assert np.array_equal(a, b)
+    assert 0 < history.seconds < 600
+
+
+def test_control_a_run_that_begins_again_is_another_one(bits):
+    model = noisy()
+    training.fit(model, X, Y, steps=5, batch_size=32)
+    training.fit(model, X, Y, steps=12, batch_size=32)
+    training.fit(expected := noisy(), X, Y, steps=17, batch_size=32)
+    assert bits(model)[0] != bits(expected)[0]
+
+
+def test_a_complete_run_goes_on_when_more_steps_are_asked_for(bits):
+    history = training.fit(model := noisy(), X, Y, epochs=1, batch_size=64)
+    history = training.fit(model, X, Y, epochs=3, resume=history)
+    whole = training.fit(expected := noisy(), X, Y, epochs=3, batch_size=64)
+    assert history.losses.tobytes() == whole.losses.tobytes()
+    assert bits(model)[0] == bits(expected)[0]
+    assert history.config == whole.config
+    again = training.fit(model, X, Y, resume=history)
+    assert again.steps == history.steps
+
+
+def test_the_handler_of_interruptions_is_put_back():
+    import signal
+
+    before = signal.getsignal(signal.SIGINT)
+    training.fit(small(), X, Y, steps=2)
+    training.fit(small(), X, Y, steps=20, callbacks=[stop_after(2)])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_interruption_is_immediate_and_cannot_be_resumed():
+    class Stuck(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 3:
+                _thread.interrupt_main()
+                for _ in range(10**5):  # a step that does not end
+                    pass
+                _thread.interrupt_main()
+                for _ in range(10**5):
+                    pass
+                raise AssertionError("the second one should have got here")
+
+    model = small()
+    history = training.fit(model, X, Y, steps=20, callbacks=[Stuck()])
+    assert (history.steps, history.interrupted) == (3, True)
+    with pytest.raises(ValueError, match="`resume` was stopped in the middle of a step"):
+        training.fit(model, X, Y, resume=history)
+
+
+def test_it_trains_in_another_thread_too():
+    histories = []
+    thread = threading.Thread(target=lambda: histories.append(training.fit(small(), X, Y, steps=3)))
+    thread.start()
+    thread.join()
+    assert histories[0].steps == 3
+
+
+def test_callbacks_hear_of_every_batch():
+    heard = []
+
+    class Listener(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            heard.append((self.params["steps"], self.model is model))
+
+        def on_train_batch_begin(self, batch, logs=None):
+            heard.append(("begins", batch))
+
+        def on_train_batch_end(self, batch, logs=None):
+            heard.append(("ends", batch, logs["loss"]))
+
+        def on_train_end(self, logs=None):
+            heard.append("over")
+
+    history = training.fit(model := small(), X, Y, steps=2, callbacks=[Listener()])
+    first, second = history.losses
+    assert heard == [
+        (2, True),
+        ("begins", 0),
+        ("ends", 0, first),
+        ("begins", 1),
+        ("ends", 1, second),
+        "over",
+    ]
+
+
+@pytest.fixture(scope="module")
+def ended():
+    model = noisy()
+    return model, training.fit(model, X, Y, steps=5, batch_size=32, learning_rate=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"steps": 4}, "`steps` is 4, and `resume` has made 5; it takes all steps of the run"),
+        ({"batch_size": 16}, "`batch_size` is 16, and the run to go on has 32; a resumed run"),
+        ({"seed": 2}, "`seed` is 2, and the run to go on has 1"),
+        ({"learning_rate": 0.2}, "`learning_rate` is 0.2, and the run to go on has 0.1"),
+        ({"momentum": 0.5}, "`momentum` is 0.5, and the run to go on has 0.9"),
+        ({"optimizer": keras.optimizers.Adam()}, r"`optimizer` is an? Adam.*, and the run to go"),
+        ({"loss": keras.losses.MeanSquaredError()}, "`loss` is a .*, and the run to go on has"),
+        ({"steps": 9, "epochs": 3}, "`steps` is 9 and `epochs` is 3; one of them takes"),
+        ({"callbacks": keras.callbacks.Callback()}, "`callbacks` is a Callback; it takes a list"),
+        ({"callbacks": [3]}, r"`callbacks\[0\]` is 3; it takes a Keras callback"),
+        ({"resume": 3}, "`resume` is 3; it takes the history that `fit` returned"),
+    ],
+)
+def test_resume_refuses(ended, options, sentence):
+    model, history = ended
+    with pytest.raises((TypeError, ValueError), match=sentence) as caught:
+        training.fit(model, X, Y, **{"resume": history, **options})
+    assert "\n" not in str(caught.value)
+    assert training.fit(model, X, Y, resume=history, batch_size=32, seed=1).steps == 5
+
+
+def test_resume_takes_the_same_model_the_same_samples_and_the_same_state(ended):
+    model, history = ended
+    with pytest.raises(ValueError, match="`resume` is the history of another model"):
+        training.fit(noisy(), X, Y, resume=history)
+    with pytest.raises(ValueError, match=r"`x` and `y` have the shapes .* the same samples"):
+        training.fit(model, X[:50], Y[:50], resume=history)
+    moved = noisy()
+    before = training.fit(moved, X, Y, steps=2)
+    moved(X, training=True)  # moves Batch Norm's averages and the seed of dropout
+    with pytest.raises(ValueError, match="the model has changed since the run of `resume`"):
+        training.fit(moved, X, Y, steps=4, resume=before)
+
+
+def test_resume_refuses_a_run_that_diverged():
+    options = {"learning_rate": 1e6, "loss": keras.losses.MeanSquaredError()}
+    history = training.fit(model := small(), X, 1e3 * X[:, :3], steps=500, **options)
+    with pytest.raises(ValueError, match="`resume` ended with a loss that is not finite"):
+        training.fit(model, X, 1e3 * X[:, :3], resume=history)
 
 
 # --- progress ---------------------------------------------------------------------------------
@@ -200,6 +390,19 @@ def test_a_terminal_gets_one_line_rewritten(monkeypatch):
     assert showings[0].endswith("s left")
     assert showings[-1].startswith("tanh: 4 steps in ")
     assert terminal.text.count("\n") == 1
+
+
+def test_the_time_left_of_a_resumed_run_counts_only_its_own_steps(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("COURSE_STRICT", raising=False)
+    monkeypatch.setattr(training.Progress, "INTERVAL", 0.0)
+    said = []
+    monkeypatch.setattr(training, "_in_terminal", lambda: lambda text, share: said.append(text))
+    now = iter([100.0, 103.0])
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(now))
+    progress = training.Progress("resumed", 20, done=10)
+    progress.show([1.0] * 11)  # one step in 3 s, 9 to go
+    assert said == ["resumed: step 11 of 20, loss 1, 27 s left"]
 
 
 def test_a_notebook_gets_a_bar_with_a_text_beside_it(monkeypatch):
