@@ -23,11 +23,20 @@ from course_lib.checks import instance, shown
 from course_lib.models.backward import FORMATS, differentiate
 from course_lib.models.batches import check_batch
 from course_lib.models.layer_flow import LayerFlow, geometric_mean, longest_paths
+from course_lib.models.monitor import GradientMonitor
 from course_lib.models.objectives import FlowError, in_one_sentence, objective_of
 from course_lib.models.recording import Recording, unchanged
 from course_lib.models.time_steps import TimeStepFlow, by_time_step
 
-__all__ = ["FlowError", "LayerFlow", "TimeStepFlow", "by_layer", "by_time_step", "cost_ratio"]
+__all__ = [
+    "FlowError",
+    "GradientMonitor",
+    "LayerFlow",
+    "TimeStepFlow",
+    "by_layer",
+    "by_time_step",
+    "cost_ratio",
+]
 
 
 def by_layer(
