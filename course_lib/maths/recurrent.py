@@ -175,9 +175,10 @@ class SimpleRNN(RecurrentLayer):
         Returns
         -------
         array, shape (batch, time, units, units)
-            `[b, t − 1, i, j]` is ∂h_t[j] / ∂h_{t−1}[i] of sample b: rows are what is moved, columns
-            what moves. States are rows too, so dh_t = dh_{t−1} J_t, from h_s to h_t the product
-            reads in the order of time, J_{s+1} J_{s+2} … J_t, and δ_{t−1} = δ_t J_tᵀ.
+            `[b, t − 1, i, j]` is ∂h_t[j] / ∂h_{t−1}[i] of sample b: a row for each entry of the
+            state before, a column for each of the state after. Then dh_t = dh_{t−1} J_t, the
+            product from h_s to h_t reads in the order of time, J_{s+1} J_{s+2} … J_t, and
+            δ_{t−1} = δ_t J_tᵀ. A tape's Jacobian is the transpose of each.
 
         Raises
         ------

@@ -23,6 +23,7 @@ from course_lib.checks import (
     shown,
 )
 from course_lib.maths.initializers import INITIALIZERS
+from course_lib.maths.propagation import _frobenius_norm
 
 __all__ = ["RecurrentGradients", "RecurrentLayer", "RecurrentTrace"]
 
@@ -138,7 +139,7 @@ class RecurrentGradients:
     @property
     def norms(self) -> Array:
         """‖δ_1‖ … ‖δ_T‖, shape (time,): how much arrives at each step, the first step first."""
-        return np.sqrt((self.states**2).sum(axis=(0, 2)))
+        return np.array([_frobenius_norm(self.states[:, t]) for t in range(self.states.shape[1])])
 
     def __repr__(self) -> str:
         first, last = self.norms[0], self.norms[-1]
@@ -263,14 +264,14 @@ class RecurrentLayer(ABC):
         return self.run_backward(trace, d_outputs, truncate)
 
     def run(self, x: Array, state: State | None = None) -> RecurrentTrace:
-        """Do what `forward` does without checks, for loops that train."""
+        """Do what `forward` does without checks, for loops that go through many batches."""
         with np.errstate(over="ignore", invalid="ignore"):
             return self._run(x, self._zero_state(len(x)) if state is None else state)
 
     def run_backward(
         self, trace: RecurrentTrace, d_outputs: Array, truncate: int | None = None
     ) -> RecurrentGradients:
-        """Do what `backward` does without checks, for loops that train."""
+        """Do what `backward` does without checks: what is not finite passes through."""
         cuts = _cuts(trace.length, truncate)
         with np.errstate(over="ignore", invalid="ignore"):
             return self._run_backward(trace, d_outputs, cuts)

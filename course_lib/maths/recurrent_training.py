@@ -253,8 +253,7 @@ def _loss_and_gradients(
     layer: RecurrentLayer, readout: Readout, x: Any, y: Any, loss: str, truncate: int | None
 ) -> tuple[float, list[Array]]:
     """Loss of one batch and its gradients, in the order of the parameters."""
-    x = layer._checked_inputs(x)
-    trace = layer.run(x)
+    trace = layer.forward(x)
     answers = readout.run(trace.outputs)
     value, d_answers = _loss(answers, _checked_answers(y, answers, loss), loss)
     d_V, d_c, d_states = readout.run_backward(trace.outputs, d_answers)

@@ -1,5 +1,6 @@
 """Recurrent layers: own gradients = central differences, and what each term of them means."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -372,6 +373,38 @@ def test_the_comparison_notices_a_chain_that_is_cut(
     assert largest_error(cut.weights, reference) > 1e-3
 
 
+def _gate_upside_down(trace, name):
+    return replace(trace, gates={**trace.gates, name: 1 - trace.gates[name]})
+
+
+def _cells_one_step_late(trace):
+    """c_t where c_{t−1} belongs."""
+    h_0, _ = trace.initial_state
+    return replace(trace, initial_state=(h_0, trace.cells[:, 0]))
+
+
+LSTM_FAULTS = {
+    **{name: partial(_gate_upside_down, name=name) for name in LSTM.BLOCKS},
+    "cells": _cells_one_step_late,
+}
+GRU_FAULTS = {name: partial(_gate_upside_down, name=name) for name in GRU.BLOCKS}
+FAULTS = [("lstm", fault) for fault in LSTM_FAULTS.items()]
+FAULTS += [(kind, fault) for kind in ("gru", "gru before") for fault in GRU_FAULTS.items()]
+
+
+@pytest.mark.parametrize(("kind", "fault"), FAULTS, ids=lambda value: value[0])
+def test_the_comparison_notices_a_gate_that_is_read_wrongly(
+    kind, fault, central_differences, largest_error
+):
+    layer = make(kind)
+    x, state, d_outputs = problem(kind)
+    wrong = layer.backward(fault[1](layer.forward(x, state)), d_outputs)
+    reference = central_differences(
+        lambda: float(np.sum(layer.forward(x, state).outputs * d_outputs)), layer.weights
+    )
+    assert largest_error(wrong.weights, reference) > 1e-2
+
+
 def test_reset_before_and_after_are_different_layers():
     """Equal weights, no bias: the outputs differ, so a wrong flag is seen."""
     after, before = (make(kind, bias=False) for kind in ("gru", "gru before"))
@@ -397,6 +430,13 @@ def test_a_gradient_may_overflow_although_the_signal_does_not():
     gradients = layer.backward(trace, np.ones((1, 3, 1)))
     assert trace.overflowed is None
     assert np.isinf(gradients.states[0, 0, 0])
+
+
+def test_norms_keep_what_squares_would_lose():
+    layer = SimpleRNN([[1.0]], [[1e-100]], activation="linear")
+    d_outputs = np.array([[[0.0], [0.0], [0.0], [1.0]]])
+    gradients = layer.backward(layer.forward(np.ones((1, 4, 1))), d_outputs)
+    np.testing.assert_allclose(gradients.norms, [1e-300, 1e-200, 1e-100, 1], rtol=1e-12)
 
 
 # Starts
