@@ -11,10 +11,13 @@ afterwards, also after an error): the loop that Keras runs over the steps then g
 
 from __future__ import annotations
 
+import functools
+import itertools
+from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -26,16 +29,14 @@ __all__ = ["ProbedRun", "Use", "recurrent_layers"]
 _ABSENT = object()
 
 
-class Steps(NamedTuple):
-    """What one step of a loop gets, or all of them: x beside the zeros ε."""
+@functools.cache
+def _steps_type(zeros: int) -> type:
+    """Return the named tuple of what a step of the loop gets: the input and so many zeros.
 
-    inputs: Any
-    zeros: Any
-
-    @property
-    def shape(self) -> tf.TensorShape:
-        """The shape of the inputs, which Keras reads the number of steps from."""
-        return self.inputs.shape
+    Keras's loop takes a flat one, and reads the number of steps from its shape.
+    """
+    fields = namedtuple("Steps", ["inputs", *(f"zero_{i}" for i in range(zeros))])  # type: ignore[misc]
+    return type("Steps", (fields,), {"shape": property(lambda steps: steps.inputs.shape)})
 
 
 @dataclass(eq=False)
@@ -121,12 +122,14 @@ class ProbedRun:
             mask = mask[0] if keras.tree.is_nested(mask) else mask
             if not keras.tree.is_nested(initial_state):
                 initial_state = [initial_state]
+            initial_state = keras.tree.map_structure(tf.convert_to_tensor, initial_state)
             new = _Probe(layer.cell, initial_state, sequences, training, self._layers[layer])
             for use in new.uses:
                 use.layer, use.mask = layer, _as_booleans(mask)
-            self.tape.watch(keras.tree.flatten(new.zeros))
+            zeros = keras.tree.flatten(new.zeros)
+            self.tape.watch(zeros)
             self.uses += new.uses
-            steps = Steps(sequences, new.zeros)
+            steps = _steps_type(len(zeros))(sequences, *zeros)
             with _Replacements() as replace:
                 replace(layer, "cell", new)
                 return keras.layers.RNN.inner_loop(layer, steps, initial_state, mask, training)
@@ -150,34 +153,42 @@ class _Probe:
             self.zeros: list[Any] = [probe.zeros for probe in self.inner]
             self.uses: list[Use] = [use for probe in self.inner for use in probe.uses]
         else:
-            floating = [s for s in keras.tree.flatten(states)[:2] if s.dtype.is_floating]
+            first = keras.tree.flatten(states)[:2]
+            floating = itertools.takewhile(lambda state: state.dtype.is_floating, first)
             self.zeros = [_zeros_over_time(state, sequences) for state in floating]
-            self.uses = [Use(name, None, self.zeros)]
+            self.uses = [Use(name, None, self.zeros)] if self.zeros else []
 
-    def __call__(self, steps: Steps, states: Any) -> tuple[Any, Any]:
+    def __call__(self, steps: Any, states: Any) -> tuple[Any, Any]:
+        inputs, *zeros = steps
+        return self._step(inputs, keras.tree.pack_sequence_as(self.zeros, zeros), states)
+
+    def _step(self, inputs: Any, zeros: Any, states: Any) -> tuple[Any, Any]:
         takes = getattr(self.cell, "call_signature_parameters", ())
         options = {"training": self.training} if "training" in takes else {}
         if self.inner:
-            return self._stacked(steps, states, options)
-        output, states = self.cell(steps.inputs, states, **options)
+            return self._stacked(inputs, zeros, states, options)
+        output, states = self.cell(inputs, states, **options)
         new = keras.tree.flatten(states)
-        self.uses[0].joined = output is new[0]
-        for i, zero in enumerate(steps.zeros):
+        joined = output is new[0]
+        for i, zero in enumerate(zeros):
             new[i] = new[i] + zero
-        if self.uses[0].joined:
-            output = new[0]
+        for use in self.uses:
+            use.joined = joined
+        output = new[0] if joined else output
         return output, keras.tree.pack_sequence_as(states, new)
 
-    def _stacked(self, steps: Steps, states: Any, options: dict[str, bool]) -> tuple[Any, Any]:
+    def _stacked(
+        self, inputs: Any, zeros: Any, states: Any, options: dict[str, bool]
+    ) -> tuple[Any, Any]:
         """Let each cell of a stack add its own zero, so that the next one reads it."""
 
-        def with_zero(probe: _Probe, zeros: Any) -> Callable[..., Any]:
-            return lambda inputs, states: probe(Steps(inputs, zeros), states)
+        def with_zero(probe: _Probe, own: Any) -> Callable[..., Any]:
+            return lambda inputs, states: probe._step(inputs, own, states)
 
-        cells = [with_zero(*pair) for pair in zip(self.inner, steps.zeros, strict=True)]
+        cells = [with_zero(*pair) for pair in zip(self.inner, zeros, strict=True)]
         with _Replacements() as replace:
             replace(self.cell, "cells", cells)
-            return self.cell(steps.inputs, states, **options)
+            return self.cell(inputs, states, **options)
 
 
 def recurrent_layers(model: keras.Model) -> dict[keras.layers.RNN, str]:
