@@ -100,7 +100,11 @@ class RecurrentRun:
 
     @property
     def diverged(self) -> bool:
-        """Whether the loss left the range of float64 and training stopped."""
+        """Whether the loss left the range of float64 and training stopped.
+
+        Float64 reaches to 1e308: a run may have blown up by 1e100 and not have got there, so look
+        at `losses` as well.
+        """
         return not np.isfinite(self.losses).all()
 
     def predict(self, x: ArrayLike) -> Array:
