@@ -22,6 +22,7 @@ import tensorflow as tf
 from course_lib.checks import instance, shown
 from course_lib.models.backward import FORMATS, differentiate
 from course_lib.models.batches import check_batch
+from course_lib.models.jacobians import JacobianProducts, jacobian_products
 from course_lib.models.layer_flow import LayerFlow, geometric_mean, longest_paths
 from course_lib.models.monitor import GradientMonitor
 from course_lib.models.objectives import FlowError, in_one_sentence, objective_of
@@ -31,11 +32,13 @@ from course_lib.models.time_steps import TimeStepFlow, by_time_step
 __all__ = [
     "FlowError",
     "GradientMonitor",
+    "JacobianProducts",
     "LayerFlow",
     "TimeStepFlow",
     "by_layer",
     "by_time_step",
     "cost_ratio",
+    "jacobian_products",
 ]
 
 

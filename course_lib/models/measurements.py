@@ -24,7 +24,7 @@ from course_lib.models.objectives import FlowError, objective_of
 from course_lib.models.probes import ProbedRun, Use, recurrent_layers
 from course_lib.models.recording import all_layers, unchanged
 
-__all__ = ["Measured", "Measurement", "Place"]
+__all__ = ["Measured", "Measurement", "Place", "attributes_put_back"]
 
 KEPT = 8  # traced functions a model
 _kept: weakref.WeakKeyDictionary[keras.Model, list[tuple[Any, Measurement]]] = (
@@ -210,7 +210,7 @@ class Measurement:
             layer: name for layer, name in recurrent_layers(model).items() if name in self._names
         }
         run = ProbedRun(layers)
-        with _attributes_put_back(model), _computing_in_float64(model, self._wide):
+        with attributes_put_back(model), _computing_in_float64(model, self._wide):
             loss = run.run(model, x, self._training, objective)
         if run.out_of_sight:
             raise FlowError(
@@ -279,7 +279,7 @@ class _InFloat64(keras.DTypePolicy):
 
 
 @contextmanager
-def _attributes_put_back(model: keras.Model) -> Iterator[None]:
+def attributes_put_back(model: keras.Model) -> Iterator[None]:
     """Leave no tensor of a traced run behind, in a list of losses or an attribute."""
     before = [
         (vars(layer), dict(vars(layer)), _contents(layer)) for layer in {model, *all_layers(model)}

@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from course_lib.models.recording import all_layers, layers_inside
 
-__all__ = ["ProbedRun", "Use", "recurrent_layers"]
+__all__ = ["ProbedRun", "Replacements", "Use", "recurrent_layers"]
 
 _ABSENT = object()
 
@@ -102,7 +102,7 @@ class ProbedRun:
     @contextmanager
     def _loops_replaced(self, model: keras.Model) -> Iterator[None]:
         """Let each recurrent layer run the loop with the zeros while the block runs."""
-        with _Replacements() as replace:
+        with Replacements() as replace:
             for layer in self._layers:
                 replace(layer, "inner_loop", self._probing(layer, layer.inner_loop))
             for layer in {model, *all_layers(model)}:
@@ -130,7 +130,7 @@ class ProbedRun:
             self.tape.watch(zeros)
             self.uses += new.uses
             steps = _steps_type(len(zeros))(sequences, *zeros)
-            with _Replacements() as replace:
+            with Replacements() as replace:
                 replace(layer, "cell", new)
                 return keras.layers.RNN.inner_loop(layer, steps, initial_state, mask, training)
 
@@ -186,7 +186,7 @@ class _Probe:
             return lambda inputs, states: probe._step(inputs, own, states)
 
         cells = [with_zero(*pair) for pair in zip(self.inner, zeros, strict=True)]
-        with _Replacements() as replace:
+        with Replacements() as replace:
             replace(self.cell, "cells", cells)
             return self.cell(inputs, states, **options)
 
@@ -211,7 +211,7 @@ def recurrent_layers(model: keras.Model) -> dict[keras.layers.RNN, str]:
     return paths
 
 
-class _Replacements:
+class Replacements:
     """Replaces attributes within a ``with``, past Keras's own tracking, and puts them back."""
 
     def __init__(self) -> None:
