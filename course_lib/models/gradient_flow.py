@@ -22,6 +22,7 @@ import tensorflow as tf
 from course_lib.checks import instance, shown
 from course_lib.models.backward import FORMATS, differentiate
 from course_lib.models.batches import check_batch
+from course_lib.models.diagnosis import Diagnosis, Finding, diagnose
 from course_lib.models.jacobians import JacobianProducts, jacobian_products
 from course_lib.models.layer_flow import LayerFlow, geometric_mean, longest_paths
 from course_lib.models.monitor import GradientMonitor
@@ -30,6 +31,8 @@ from course_lib.models.recording import Recording, unchanged
 from course_lib.models.time_steps import TimeStepFlow, by_time_step
 
 __all__ = [
+    "Diagnosis",
+    "Finding",
     "FlowError",
     "GradientMonitor",
     "JacobianProducts",
@@ -38,6 +41,7 @@ __all__ = [
     "by_layer",
     "by_time_step",
     "cost_ratio",
+    "diagnose",
     "jacobian_products",
 ]
 

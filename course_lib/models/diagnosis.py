@@ -1,0 +1,503 @@
+"""What is the matter with this network? Figures out of range, and evidence that they do harm.
+
+>>> from course_lib.models import gradient_flow
+>>> diagnosis = gradient_flow.diagnose(model, x, y)
+>>> print(diagnosis)
+
+A ratio of gradients alone is no illness: a default LSTM of 64 units over 200 steps passes 1e-15 of
+its gradient to the first step, and trains. So a figure out of range is a *note*. It is a *fault*
+only with evidence of harm: in a short trial on a few samples the loss does not get below that of
+the best constant answer; or most units of a layer are dead or saturated; or numbers are not finite.
+Where a cure can be tried, it is: another learning rate, inputs brought to scale. The fault is the
+one whose cure works.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from course_lib.checks import instance, positive_int, positive_number
+from course_lib.models import symptoms
+from course_lib.models.batches import Batch, check_batch
+from course_lib.models.examination import Examination, examine
+from course_lib.models.findings import KINDS, SEVERITIES, Diagnosis, Finding, course_of
+from course_lib.models.layer_flow import LayerFlow
+from course_lib.models.objectives import FlowError, counted, in_one_sentence, objective_of
+from course_lib.models.recording import unchanged
+from course_lib.models.trial import Trial, Trials, constant_loss
+
+__all__ = ["BOUNDS", "KINDS", "Diagnosis", "Finding", "diagnose"]
+
+# A figure beyond its bound is out of range. The bounds were set on those patients of `clinic` that
+# are not held out, and confirmed on the others: see `clinic.confusion`.
+BOUNDS = {
+    "vanishing": 1e-3,  # rms of the gradient at the far end / at the near one
+    "exploding": 1e2,
+    "dead": 0.9,  # share of a layer's units
+    "saturated": 0.9,  # share of a layer's entries
+    "many": 0.5,  # dead or saturated: worth a note
+    "large": 20.0,  # rms of what enters the first matrix
+    "small": 1e-3,  # its largest entry
+    "offset": 10.0,  # |mean| / standard deviation
+    "spread": 100.0,  # standard deviation of the widest column / of the median one
+    "leap": 0.3,  # ‖ΔW‖ / ‖W‖ of one step
+    "stride": 0.02,  # a network that stalls is also tried at lower rates from here on
+    "slow": 1e-3,  # and at higher ones up to here
+    "creep": 1e-5,
+    "constant": 1e-4,  # how far outputs differ between samples
+}
+FLOAT32 = 1e-6  # outputs that differ by less than this are the same
+LOWER, HIGHER = (0.1, 0.01, 0.001), (30.0, 1e3, 3e4, 1e6)  # learning rates that are tried instead
+
+
+def diagnose(
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    *,
+    loss: Any = None,
+    samples: int = 64,
+    steps: int = 150,
+    seconds: float = 20.0,
+) -> Diagnosis:
+    """Look for what keeps a Keras model from learning.
+
+    Measured are the gradient by layer and by time step, dead and saturated units and gates, the
+    scale of the inputs, and whether all numbers are finite. Then the model is trained for a moment
+    on the same few samples with a copy of its optimiser: a network that can learn gets below the
+    loss of the best constant answer. If it does not, the cures that can be tried are: other
+    learning rates, inputs brought to scale. The model is the same afterwards, bit for bit, its
+    optimiser and its seeds too.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Functional, Sequential or subclassed. One that is not compiled is tried with Adam at
+        0.001, and nothing is said about learning rates.
+    x, y : arrays, or lists or dicts of arrays
+        As for ``model.fit``: a batch, or all of the training set.
+    loss : str, keras.losses.Loss or function of (y_true, y_pred), optional
+        For a model that is not compiled, or instead of its own loss.
+    samples : int
+        Samples that are looked at, taken evenly from `x`; all of them if there are fewer.
+    steps : int
+        Steps of a trial at most; it ends when the loss is clearly below the best constant answer's.
+    seconds : float
+        After which a single trial is cut short.
+
+    Returns
+    -------
+    Diagnosis
+        ``.healthy``, ``.findings``, and all that was measured.
+
+    Raises
+    ------
+    TypeError, ValueError, FlowError (a ValueError)
+        When an argument does not fit, in one sentence.
+
+    Notes
+    -----
+    What it does not see: a network that learns its few samples by heart but not what the task is
+    about (too far back in time, overfitting), wrong labels, a ``train_step`` of the reader's own.
+    """
+    start = time.perf_counter()
+    instance("model", model, keras.Model, "a Keras model, such as `keras.Sequential([...])`")
+    samples = positive_int("samples", samples, minimum=2)
+    steps = positive_int("steps", steps, minimum=30)
+    seconds = positive_number("seconds", seconds)
+    x, y = _evenly(model, check_batch(model, x, y), samples)
+    batch = check_batch(model, x, y)
+    objective_of(model, loss, batch)  # refuses a wrong loss before anything runs
+    if not model.built:
+        with in_one_sentence(f"the model cannot be run on `x`, of shape {batch.x_shapes}"):
+            model(batch.x)
+    if not model.trainable_weights:
+        raise FlowError(f"`model` ({model.name}) has no trainable weights; it takes one to train.")
+    examination = examine(model, batch, x, y, loss)
+    room = _TrialRoom(model, batch, loss, steps, seconds)
+    findings = [] if examination.not_finite else [*_judge(examination, room)]
+    findings = [*_non_finite(examination), *findings]
+    order = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+    return Diagnosis(
+        model=model.name,
+        findings=order,
+        flow=examination.flow,
+        time_flows=examination.time_flows,
+        trial=room.done.get(""),
+        cures={name: trial for name, trial in room.done.items() if name},
+        samples=room.samples,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _evenly(model: keras.Model, batch: Batch, samples: int) -> tuple[Any, Any]:
+    """Return so many samples, evenly from the whole; all where the model's batch size is fixed."""
+    size = int(keras.tree.flatten(batch.x)[0].shape[0])
+    inputs = getattr(model, "inputs", None) or []
+    if size <= samples or any(tensor.shape[0] is not None for tensor in inputs):
+        return batch.x, batch.y
+    rows = np.linspace(0, size - 1, samples).astype(int)
+    chosen_x, chosen_y = (
+        None if part is None else keras.tree.map_structure(lambda one: tf.gather(one, rows), part)
+        for part in (batch.x, batch.y)
+    )
+    return chosen_x, chosen_y
+
+
+class _TrialRoom:
+    """The trials of one model, each made when it is first asked for."""
+
+    def __init__(
+        self, model: keras.Model, batch: Batch, loss: Any, steps: int, seconds: float
+    ) -> None:
+        self.model, self.batch, self.loss = model, batch, loss
+        self.steps, self.seconds = steps, seconds
+        self.compiled = getattr(model, "optimizer", None) is not None
+        self.samples = int(keras.tree.flatten(batch.x)[0].shape[0])
+        self.done: dict[str, Trial] = {}
+        self._trials: Trials | None = None
+
+    def own(self) -> Trial:
+        """Return the trial with nothing changed."""
+        return self._run("")
+
+    def at_rate(self, factor: float) -> Trial:
+        """Return the trial at so many times the learning rate."""
+        return self._run(f"{factor:g} times the learning rate", factor=factor)
+
+    def to_scale(self) -> Trial:
+        """Return the trial with every column of the input at mean 0 and standard deviation 1."""
+        return self._run(
+            "inputs brought to scale", x=keras.tree.map_structure(_standardized, self.batch.x)
+        )
+
+    def _run(self, name: str, **changes: Any) -> Trial:
+        if name not in self.done:
+            self.done[name] = self._ready().run(**changes)
+        return self.done[name]
+
+    def _ready(self) -> Trials:
+        if self._trials is None:
+            objective = objective_of(self.model, self.loss, self.batch)
+            with unchanged(self.model):
+                outputs = self.model(self.batch.x)
+                baseline = constant_loss(objective, outputs, self.batch.y)
+            self._trials = Trials(
+                self.model,
+                self.batch.x,
+                objective,
+                baseline=baseline,
+                optimizer=self.model.optimizer if self.compiled else keras.optimizers.Adam(1e-3),
+                steps=self.steps,
+                seconds=self.seconds,
+            )
+        return self._trials
+
+
+def _standardized(x: tf.Tensor) -> tf.Tensor:
+    if not x.dtype.is_floating:
+        return x
+    values = np.asarray(x, dtype=np.float64)
+    axes = tuple(range(values.ndim - 1))
+    mean, deviation = values.mean(axes, keepdims=True), values.std(axes, keepdims=True)
+    if (deviation == 0).any():
+        mean, deviation = values.mean(), values.std() or 1.0
+    return tf.constant((values - mean) / deviation, x.dtype)
+
+
+# --------------------------------------------------------------------------------- the judgement
+
+
+@dataclass(frozen=True)
+class _Suspect:
+    """A figure out of range, and what would show that it is the cause.
+
+    `harmful` says that it is a fault even where the loss falls; `convicts` is asked when there is
+    harm, and may make a trial of its own.
+    """
+
+    kind: str
+    where: str
+    sentence: str
+    evidence: dict[str, float]
+    harmful: bool = False
+    convicts: Callable[[], str] = lambda: "yes"
+    needs_proof: bool = False
+
+    def finding(self, severity: str, also: str = "") -> Finding:
+        sentence = f"{self.sentence} {also}".strip()
+        return Finding(self.kind, severity, self.where, sentence, self.evidence)
+
+
+def _judge(seen: Examination, room: _TrialRoom) -> Iterator[Finding]:
+    """Yield the findings; the first figure that explains the harm is the fault."""
+    trial = room.own()
+    learns = trial.outcome == "learns"
+    suspects = [
+        *_scale(seen, trial, room),
+        *_dead(seen),
+        *_saturated(seen),
+        *_exploding(seen, trial),
+        *_rate(trial, room),
+        *_blocked(seen, trial),
+        *_vanishing(seen),
+        *_constant(trial),
+    ]
+    found = False
+    named: set[tuple[str, str]] = set()
+    for suspect in suspects:
+        if (suspect.kind, suspect.where) in named:
+            continue
+        named.add((suspect.kind, suspect.where))
+        proof = "" if found or (learns and not suspect.harmful) else suspect.convicts()
+        if proof:
+            found = True
+            yield suspect.finding("fault", proof if proof != "yes" else "")
+        elif not suspect.needs_proof:
+            may_follow = "This may follow from the fault." if found else ""
+            yield suspect.finding("note" if learns else "warning", may_follow)
+    if not found and not learns:
+        figures = {"loss before": trial.first, "loss after": trial.last}
+        sentence = course_of(trial, room.samples)
+        yield Finding("no progress", "warning", "the whole network", sentence, figures)
+
+
+def _scale(seen: Examination, trial: Trial, room: _TrialRoom) -> Iterator[_Suspect]:
+    for name, scale in seen.scales.items():
+        remarks = []
+        if scale.rms > BOUNDS["large"]:
+            remarks.append(f"its root mean square is {scale.rms:.3g}")
+        if scale.largest < BOUNDS["small"]:
+            remarks.append(f"its largest entry is {scale.largest:.2g}")
+        if scale.spread > BOUNDS["spread"]:
+            remarks.append(
+                f"column {scale.column} varies {scale.spread:.3g} times as much as the median one"
+            )
+        elif scale.offset > BOUNDS["offset"]:
+            remarks.append(f"its mean is {scale.offset:.3g} times its standard deviation")
+        if not remarks:
+            continue
+
+        def cured() -> str:
+            if trial.outcome == "learns":
+                return "Its units are saturated or dead from it."
+            if room.to_scale().outcome == "learns":
+                return "With every column brought to mean 0 and standard deviation 1 it learns."
+            return ""
+
+        shares = (seen.saturated.get(name, 0), seen.dead.get(name, 0))
+        yield _Suspect(
+            "scale of the input",
+            name,
+            f"What enters {name} is out of scale: {', '.join(remarks)}.",
+            {
+                "rms": scale.rms,
+                "largest entry": scale.largest,
+                "mean / standard deviation": scale.offset,
+                "widest column / median column": scale.spread,
+            },
+            harmful=max(shares) >= BOUNDS["dead"],
+            convicts=cured,
+        )
+
+
+def _dead(seen: Examination) -> Iterator[_Suspect]:
+    name, share = _highest(seen.dead)
+    if share >= BOUNDS["many"]:
+        harmful = share >= BOUNDS["dead"]
+        yield _Suspect(
+            "dead units",
+            name,
+            f"{share:.0%} of the units of {name} are 0 for every sample, so no gradient reaches "
+            "their weights.",
+            {"share of dead units": share},
+            harmful=harmful,
+            convicts=lambda: "yes" if harmful else "",
+        )
+
+
+def _saturated(seen: Examination) -> Iterator[_Suspect]:
+    name, share = _highest(seen.saturated)
+    if share >= BOUNDS["many"]:
+        harmful = share >= BOUNDS["saturated"]
+        yield _Suspect(
+            "saturated units",
+            name,
+            f"{share:.0%} of what {name} puts out lies where its activation is flat, at less than "
+            f"{symptoms.FLAT:.0%} of its largest slope.",
+            {"share saturated": share},
+            harmful=harmful,
+            convicts=lambda: "yes" if harmful else "",
+        )
+    gates = {f"{name}, {gate}": s for name, of in seen.gates.items() for gate, s in of.items()}
+    name, share = _highest(gates)
+    if share >= BOUNDS["many"]:
+        guilty = share >= BOUNDS["saturated"]
+        yield _Suspect(
+            "saturated gates",
+            f"{name} gate",
+            f"{share:.0%} of the values of the {name.split(', ')[1]} gate lie where it is flat: "
+            "the gate stands still, and nearly no gradient passes through it.",
+            {"share saturated": share},
+            convicts=lambda: "yes" if guilty else "",
+        )
+
+
+def _exploding(seen: Examination, trial: Trial) -> Iterator[_Suspect]:
+    for layer, flow in seen.time_flows.items():
+        rms = flow.rms_by_distance
+        growth = float(rms.max() / rms[0]) if rms[0] > 0 else 0.0
+        if growth > BOUNDS["exploding"]:
+            steps = counted(int(rms.argmax()), "step")
+            # With a loss at every step, the last may have the smallest gradient by itself.
+            proof = "yes" if flow.last_step_only or trial.outcome == "diverges" else ""
+            yield _Suspect(
+                "exploding in time",
+                f"{layer}, {steps} before the last",
+                f"The gradient grows by {growth:.2g} over {steps}.",
+                {"growth": growth, "factor per step": flow.factor_per_step},
+                convicts=partial(str, proof),
+                needs_proof=not flow.last_step_only,
+            )
+    path = _relative(seen.flow)
+    name, largest = max(path, key=lambda entry: entry[1], default=("", 0.0))
+    if largest > BOUNDS["exploding"]:
+        yield _Suspect(
+            "exploding in depth",
+            f"{seen.flow.names[seen.flow.latest]} back to {name}",
+            f"The gradient grows by {largest:.2g} on its way to {name}, a factor of "
+            f"{seen.flow.factor_per_layer:.3g} per layer with weights.",
+            {"growth": largest, "factor per layer": seen.flow.factor_per_layer},
+        )
+
+
+def _vanishing(seen: Examination) -> Iterator[_Suspect]:
+    path = _relative(seen.flow)
+    if path and path[0][1] < BOUNDS["vanishing"]:
+        first, least = path[0]
+        gone = next(name for name, value in reversed(path) if value < BOUNDS["vanishing"])
+        yield _Suspect(
+            "vanishing in depth",
+            f"{seen.flow.names[seen.flow.latest]} back to {first}",
+            f"Of the gradient at {seen.flow.names[seen.flow.latest]}, {least:.2g} arrives at "
+            f"{first}, a factor of {seen.flow.factor_per_layer:.3g} per layer with weights; less "
+            f"than a thousandth is left at {gone}.",
+            {"what arrives": least, "factor per layer": seen.flow.factor_per_layer},
+        )
+    for name, flow in seen.time_flows.items():
+        rms = flow.rms_by_distance
+        if flow.last_step_only and rms[0] > 0 and rms[-1] < BOUNDS["vanishing"] * rms[0]:
+            lost = int(np.argmax(rms < BOUNDS["vanishing"] * rms[0]))
+            yield _Suspect(
+                "vanishing in time",
+                f"{name}, step {flow.steps - lost} of {flow.steps} and before",
+                f"Of the gradient at the last step, {rms[-1] / rms[0]:.2g} arrives "
+                f"{counted(len(rms) - 1, 'step')} before it, and less than a thousandth after "
+                f"{counted(lost, 'step')}.",
+                {"what arrives": float(rms[-1] / rms[0]), "factor per step": flow.factor_per_step},
+            )
+
+
+def _rate(trial: Trial, room: _TrialRoom) -> Iterator[_Suspect]:
+    if not room.compiled:
+        return
+    ratio = trial.update_ratio
+    figures = {"learning rate": trial.learning_rate, "update / weight": ratio}
+    moved = (
+        f"A step of {trial.optimizer} at {trial.learning_rate:.2g} moves the weights of the layer "
+        f"that moves most by {ratio:.2g} of their size."
+    )
+
+    def learns_at(factors: Iterable[float]) -> str:
+        for factor in factors:
+            other = room.at_rate(factor)
+            if other.outcome == "learns":
+                return f"At {other.learning_rate:.2g} the loss falls."
+        return ""
+
+    is_leap, is_creep = ratio > BOUNDS["leap"], 0 < ratio < BOUNDS["creep"]
+    diverges = trial.outcome == "diverges"
+    if is_leap or diverges or (trial.outcome == "stalls" and ratio > BOUNDS["stride"]):
+        yield _Suspect(
+            "learning rate too high",
+            trial.optimizer,
+            moved,
+            figures,
+            convicts=lambda: learns_at(LOWER),
+            needs_proof=not is_leap,
+        )
+    if trial.outcome == "stalls":
+        is_slow = ratio < BOUNDS["slow"]
+        sensible = [factor for factor in HIGHER if is_slow and 0 < ratio * factor < BOUNDS["leap"]]
+        yield _Suspect(
+            "learning rate too low",
+            trial.optimizer,
+            moved,
+            figures,
+            convicts=lambda: learns_at(sensible),
+            needs_proof=not is_creep,
+        )
+
+
+def _blocked(seen: Examination, trial: Trial) -> Iterator[_Suspect]:
+    """Yield the output layer where it lets no gradient through and so answers always the same."""
+    below = [value for name, value in _relative(seen.flow)[:-1]]
+    if below and not any(below) and trial.variation < FLOAT32:
+        yield from _constant(trial)
+
+
+def _constant(trial: Trial) -> Iterator[_Suspect]:
+    if trial.outcome != "diverges" and trial.variation < BOUNDS["constant"]:
+        yield _Suspect(
+            "constant output",
+            "the output layer",
+            "After the trial the model still answers the same whatever the sample: its outputs "
+            f"differ by {trial.variation:.1g} of their size.",
+            {"variation of the outputs": trial.variation},
+            harmful=trial.variation < FLOAT32,
+        )
+
+
+def _non_finite(seen: Examination) -> Iterator[Finding]:
+    """Yield the one finding that comes before all others: numbers that are none."""
+    if not seen.not_finite:
+        return
+    name, count = next(iter(seen.not_finite.items()))
+    more = len(seen.not_finite) - 1
+    rest = f", and {counted(more, 'place')} after it" if more else ""
+    kind = seen.runaway or "non-finite numbers"
+    grown = f" They had grown to {seen.largest:.1e} before." if seen.runaway else ""
+    yield Finding(
+        kind,
+        "fault",
+        name,
+        f"{counted(count, 'number')} of the {name} {'is' if count == 1 else 'are'} NaN or "
+        f"infinite{rest}.{grown}",
+        {"numbers that are not finite": float(count), "largest finite number": seen.largest},
+    )
+
+
+def _relative(flow: LayerFlow) -> list[tuple[str, float]]:
+    """Return (name, rms of the gradient relative to the latest) of the records with a distance.
+
+    From the farthest from the loss to the nearest; empty where there is nothing to compare.
+    """
+    rms = flow.activation_norms / np.sqrt(np.maximum(flow.entries, 1))
+    known = np.flatnonzero((flow.depth >= 0) & np.isfinite(rms))
+    at_loss = rms[flow.latest]
+    if not flow.layers_between or not np.isfinite(at_loss) or at_loss == 0:
+        return []
+    order = sorted(known, key=lambda i: (-flow.depth[i], i))
+    return [(flow.names[i], float(rms[i] / at_loss)) for i in order]
+
+
+def _highest(shares: Mapping[str, float]) -> tuple[str, float]:
+    return max(shares.items(), key=lambda entry: entry[1], default=("", 0.0))

@@ -1,0 +1,228 @@
+"""What a diagnosis consists of: findings, each with its figures, what to try, and its chapter."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+import numpy as np
+
+from course_lib.models.layer_flow import LayerFlow
+from course_lib.models.objectives import counted
+from course_lib.models.time_steps import TimeStepFlow
+from course_lib.models.trial import Trial
+
+__all__ = ["KINDS", "SEVERITIES", "Diagnosis", "Finding", "course_of"]
+
+SEVERITIES = ("fault", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of finding: what to try, and the notebook that explains it."""
+
+    advice: str
+    chapter: str
+
+
+KINDS: dict[str, Kind] = {
+    "non-finite numbers": Kind(
+        "Look at the layer named here first: a logarithm or a division that meets 0, a square "
+        "root at 0, a weight that an earlier run left as NaN. Load weights from before it "
+        "happened; clip the gradient by its global norm if a rare large one does it.",
+        "09_gradient_clipping",
+    ),
+    "scale of the input": Kind(
+        "Bring every column to mean 0 and standard deviation 1 with the figures of the training "
+        "set (`keras.layers.Normalization`), or pixels to -1 ... 1 (`keras.layers.Rescaling`).",
+        "03_initialization",
+    ),
+    "exploding in depth": Kind(
+        "Start with smaller weights (He for ReLU, Glorot for tanh), add normalisation, or scale "
+        "down the branches of residual blocks; clipping only hides it.",
+        "03_initialization",
+    ),
+    "exploding in time": Kind(
+        "Clip the gradient by its global norm (`global_clipnorm=1.0`), use tanh and an orthogonal "
+        "recurrent start, or an LSTM or GRU.",
+        "09_gradient_clipping",
+    ),
+    "dead units": Kind(
+        "Start the dead layer anew with He's weights and biases of 0; lower the learning rate that "
+        "killed it; Leaky ReLU, ELU or GELU let something through.",
+        "02_activation_functions",
+    ),
+    "saturated units": Kind(
+        "Make what enters the activation smaller: Glorot's weights, biases of 0, normalisation in "
+        "front of it, inputs brought to scale.",
+        "02_activation_functions",
+    ),
+    "saturated gates": Kind(
+        "Start the biases of the gates at Keras's defaults (0, and 1 for an LSTM's forget gate), "
+        "and bring the inputs to scale.",
+        "11_lstm_gates",
+    ),
+    "learning rate too high": Kind(
+        "Train with the lower rate that worked in the trial, or start with a warm-up.",
+        "06_optimizers_and_adam",
+    ),
+    "learning rate too low": Kind(
+        "Train with the higher rate that worked in the trial; Adam at 0.001 is a good first guess.",
+        "06_optimizers_and_adam",
+    ),
+    "vanishing in depth": Kind(
+        "ReLU with He's start instead of sigmoid or tanh, normalisation, skip connections, or "
+        "fewer layers.",
+        "01_where_gradients_go",
+    ),
+    "vanishing in time": Kind(
+        "An LSTM with a forget bias of 1 or more, an orthogonal or identity start, shorter "
+        "sequences, or attention, whose path does not grow with the distance.",
+        "08_gradients_through_time",
+    ),
+    "constant output": Kind(
+        "Check the output layer against the targets: one unit takes a sigmoid and not a softmax, "
+        "targets below 0 take no ReLU, and its biases start at 0.",
+        "17_gradient_clinic",
+    ),
+    "no progress": Kind(
+        "No figure is out of range, so look at the data and the loss: do labels and samples "
+        "belong together, does the loss get logits where it expects them, is every layer "
+        "trainable that should be?",
+        "17_gradient_clinic",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that stands out.
+
+    Attributes
+    ----------
+    kind : str
+        A name in `KINDS`.
+    severity : str
+        ``"fault"``: out of range and shown to do harm; ``"warning"``: it may be the cause of one;
+        ``"note"``: out of range, and the network trains.
+    where : str
+        The layer, and the time step (counted from 1).
+    sentence : str
+        What was measured, in words.
+    evidence : dict of str to float
+        The figures.
+    """
+
+    kind: str
+    severity: str
+    where: str
+    sentence: str
+    evidence: dict[str, float]
+
+    @property
+    def advice(self) -> str:
+        """What to try."""
+        return KINDS[self.kind].advice
+
+    @property
+    def chapter(self) -> str:
+        """The notebook of the course that explains it."""
+        return KINDS[self.kind].chapter
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagnosis:
+    """What `diagnose` found.
+
+    Attributes
+    ----------
+    model : str
+        The model's name.
+    findings : list of Finding
+        Faults first, then warnings, then notes; among equals the cause before what follows of it.
+    flow : LayerFlow
+        How much of the gradient arrives at every layer.
+    time_flows : dict of str to TimeStepFlow
+        How much arrives at every time step, by recurrent layer.
+    trial : Trial or None
+        What became of the loss with the model's own optimiser; None if it could not be tried.
+    cures : dict of str to Trial
+        What became of it when something was changed, by what was.
+    samples : int
+        Samples that were looked at.
+    seconds : float
+    """
+
+    model: str
+    findings: list[Finding]
+    flow: LayerFlow
+    time_flows: dict[str, TimeStepFlow]
+    trial: Trial | None
+    cures: dict[str, Trial]
+    samples: int
+    seconds: float
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there is no fault; notes and warnings may be there."""
+        return not self.faults
+
+    @property
+    def faults(self) -> list[Finding]:
+        """The findings that were shown to do harm."""
+        return [finding for finding in self.findings if finding.severity == "fault"]
+
+    def summary(self) -> str:
+        """Say in a sentence or two how the network is."""
+        if self.faults:
+            kinds = " and ".join(dict.fromkeys(finding.kind for finding in self.faults))
+            verdict = f"{self.model}: {kinds}."
+        elif any(finding.kind == "no progress" for finding in self.findings):
+            verdict = f"{self.model} does not learn, and no figure is out of range."
+        elif self.findings:
+            verdict = f"{self.model} learns. Something stands out, and does no harm by itself."
+        else:
+            verdict = f"{self.model} learns, and nothing stands out."
+        return " ".join([verdict, *self._about_the_trial()])
+
+    def _about_the_trial(self) -> list[str]:
+        if self.trial is None:
+            return []
+        return [course_of(self.trial, self.samples)]
+
+    def __str__(self) -> str:
+        parts = [self.summary()]
+        for finding in self.findings:
+            parts += [
+                "",
+                f"{finding.severity.upper()}: {finding.kind}, {finding.where}",
+                f"  {finding.sentence}",
+                f"  Try: {finding.advice}",
+                f"  Chapter: {finding.chapter}",
+            ]
+        return "\n".join(parts)
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(finding.kind for finding in self.faults)
+        return f"<Diagnosis of {self.model}: {kinds or 'healthy'}>"
+
+    def _repr_html_(self) -> str:
+        items = "".join(
+            f"<li><b>{finding.severity}: {html.escape(finding.kind)}</b>, "
+            f"{html.escape(finding.where)}. {html.escape(finding.sentence)} "
+            f"<i>Try:</i> {html.escape(finding.advice)} "
+            f"<i>Chapter:</i> <code>{finding.chapter}</code></li>"
+            for finding in self.findings
+        )
+        found = f"<ul>{items}</ul>" if items else ""
+        return f"<div><p>{html.escape(self.summary())}</p>{found}</div>"
+
+
+def course_of(trial: Trial, samples: int) -> str:
+    """Say in a sentence what became of the loss."""
+    came = "was no longer finite" if not np.isfinite(trial.last) else f"came to {trial.last:.3g}"
+    return (
+        f"In a trial of {counted(len(trial.losses), 'step')} on {counted(samples, 'sample')} with "
+        f"{trial.optimizer} at {trial.learning_rate:.2g} the loss began at {trial.first:.3g} and "
+        f"{came}; the best constant answer has {trial.baseline:.3g}."
+    )

@@ -1,0 +1,213 @@
+"""What can be read off a network before it is trained: the figures that a diagnosis goes by.
+
+Every function takes the records of one forward run (see `recording.Recording`) and returns
+figures, one a layer; what they mean is for `diagnosis` to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from course_lib.maths import recurrent
+from course_lib.models.recording import Record
+
+__all__ = ["Scale", "dead_shares", "gate_shares", "saturated_shares", "scales", "variation"]
+
+CELLS = {
+    keras.layers.SimpleRNN: recurrent.SimpleRNN,
+    keras.layers.LSTM: recurrent.LSTM,
+    keras.layers.GRU: recurrent.GRU,
+}
+Shares = dict[str, float]  # by name of the record, 0 ... 1
+
+FEW = 16  # samples whose gates are looked at: each holds as many values as it has steps
+FLAT = 0.02  # of its largest slope: less, and a sigmoid or tanh passes next to nothing
+RECTIFIERS = ("relu", "relu6")
+
+# The slope of a bounded activation, relative to its largest, from what the activation put out.
+SLOPES = {
+    "sigmoid": lambda h: 4 * h * (1 - h),
+    "tanh": lambda h: 1 - h**2,
+    "hard_sigmoid": lambda h: ((h > 0) & (h < 1)).astype(float),
+    "hard_tanh": lambda h: (np.abs(h) < 1).astype(float),
+    "softsign": lambda h: (1 - np.abs(h)) ** 2,
+}
+
+
+def activation_of(layer: keras.Layer | None) -> str:
+    """Return the name of the activation that a layer ends with, "" where it has none."""
+    if isinstance(layer, keras.layers.ReLU):
+        return "relu" if not float(layer.negative_slope) else ""
+    if isinstance(layer, keras.layers.RNN):
+        return ""
+    activation = getattr(layer, "activation", None)
+    if isinstance(activation, keras.Layer):
+        return activation_of(activation)
+    return getattr(activation, "__name__", "")
+
+
+def dead_shares(records: Iterable[Record]) -> Shares:
+    """Return the share of dead units of every layer that ends with a ReLU.
+
+    A unit, one entry of the last axis, is dead if it is 0 for every sample, and every place of a
+    picture or sequence: then no gradient reaches its weights. (Lu et al. 2020, "Dying ReLU and
+    initialization", section 1.)
+    """
+    shares = {}
+    for record in records:
+        if activation_of(record.layer) in RECTIFIERS and len(record.tensors) == 1:
+            h = np.asarray(record.tensors[0])
+            shares[record.name] = float((h.reshape(-1, h.shape[-1]) == 0).all(axis=0).mean())
+    return shares
+
+
+def saturated_shares(records: Iterable[Record]) -> Shares:
+    """Return the share of saturated entries of every layer that ends with a sigmoid or a tanh.
+
+    Saturated: the slope there is less than 2 % of the largest, beyond ±5.3 for a sigmoid and
+    ±2.6 for a tanh.
+    """
+    shares = {}
+    for record in records:
+        slope = SLOPES.get(activation_of(record.layer))
+        if slope and len(record.tensors) == 1:
+            shares[record.name] = _flat(slope(_double(record.tensors[0])))
+    return shares
+
+
+def gate_shares(records: Iterable[Record]) -> dict[str, Shares]:
+    """Return, for every recurrent layer, the share of saturated entries of each gate.
+
+    A forget gate that is open does what it is for: of this one only the closed side counts. The
+    state of a SimpleRNN with tanh appears as "state".
+    """
+    shares: dict[str, Shares] = {}
+    for record in records:
+        gates = _gates(record)
+        if gates:
+            shares[record.name] = {name: _saturated(name, gate) for name, gate in gates.items()}
+    return shares
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large the numbers are that enter a layer with a matrix straight from the input.
+
+    Attributes
+    ----------
+    rms, largest : float
+        Root mean square, and largest absolute value.
+    offset : float
+        |mean| / standard deviation, over everything.
+    spread : float
+        The largest standard deviation of a column over the median one; 1 where there are fewer
+        than two columns that vary.
+    column : int
+        The column that varies most.
+    """
+
+    rms: float
+    largest: float
+    offset: float
+    spread: float
+    column: int
+
+
+def scales(records: list[Record]) -> dict[str, Scale]:
+    """Return the scale of what the first layers with a matrix take in, by their names.
+
+    First: no other layer with a matrix lies between it and the input of the model. A layer that
+    scales or normalises has done so by then.
+    """
+    before = [record.layer is None for record in records]  # nothing with a matrix up to here
+    found = {}
+    for i, record in enumerate(records):
+        if record.layer is None:
+            continue
+        is_early = bool(record.parents) and all(before[parent] for parent in record.parents)
+        has_matrix = any(len(weight.shape) > 1 for weight in record.layer.weights)
+        before[i] = is_early and not has_matrix
+        takes_numbers = not isinstance(record.layer, keras.layers.Embedding)  # it takes names
+        if is_early and has_matrix and takes_numbers and record.sources:
+            found[record.name] = _scale(_double(record.sources[0]))
+    return found
+
+
+def variation(outputs: Any) -> float:
+    """Return how far the outputs differ between samples: 0 where all samples get the same.
+
+    The root mean square of what is left after the mean over the batch, relative to the root mean
+    square of everything; the largest, of several outputs.
+    """
+    return max(
+        (_variation_of_one(_double(output)) for output in keras.tree.flatten(outputs)), default=0.0
+    )
+
+
+def _variation_of_one(values: np.ndarray) -> float:
+    if len(values) < 2 or not np.isfinite(values).all():
+        return float("nan")
+    whole = _rms(values)
+    return _rms(values - values.mean(axis=0)) / whole if whole else 0.0
+
+
+def _scale(x: np.ndarray) -> Scale:
+    columns = x.reshape(-1, x.shape[-1])
+    deviations = columns.std(axis=0)
+    varying = deviations[deviations > 1e-7 * np.abs(columns).max(initial=1e-300)]
+    spread = float(varying.max() / np.median(varying)) if varying.size > 1 else 1.0
+    deviation = float(x.std())
+    return Scale(
+        rms=_rms(x),
+        largest=float(np.abs(x).max()),
+        offset=abs(float(x.mean())) / deviation if deviation else float("inf"),
+        spread=spread,
+        column=int(deviations.argmax()),
+    )
+
+
+def _gates(record: Record) -> dict[str, np.ndarray]:
+    """Return every gate of a recurrent layer by name, each of shape (batch, time, units).
+
+    They are computed anew in NumPy, from the layer's inputs and weights; nothing for a layer that
+    computes other equations than those of `maths.recurrent`.
+    """
+    layer: Any = record.layer
+    kind = next((ours for kind, ours in CELLS.items() if type(layer) is kind), None)
+    if kind is None or not record.sources or record.sources[0].shape.rank != 3:
+        return {}
+    gate = getattr(layer, "recurrent_activation", keras.activations.sigmoid)
+    if layer.activation is not keras.activations.tanh or gate is not keras.activations.sigmoid:
+        return {}
+    weights = [_double(weight) for weight in layer.weights]
+    options = {"reset_after": layer.reset_after} if kind is recurrent.GRU else {}
+    x = _double(record.sources[0][:FEW])
+    trace = kind(*weights, **options).forward(x[:, ::-1] if layer.go_backwards else x)
+    if kind is recurrent.SimpleRNN:
+        return {"state": trace.outputs}
+    return {name: gate for name, gate in trace.gates.items() if name != "cell"}
+
+
+def _saturated(name: str, gate: np.ndarray) -> float:
+    if name in ("candidate", "state"):  # a tanh
+        return _flat(SLOPES["tanh"](gate))
+    if name == "forget":  # at 1 it keeps the cell, and the gradient with it
+        return float((gate < FLAT / 4).mean())
+    return _flat(SLOPES["sigmoid"](gate))
+
+
+def _flat(slopes: np.ndarray) -> float:
+    return float((slopes < FLAT).mean())
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _double(value: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(value), dtype=np.float64)
