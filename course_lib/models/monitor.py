@@ -75,6 +75,8 @@ class GradientMonitor(keras.callbacks.Callback):
         Each is called with the monitor after every look, and at the end of the training.
     is_training : bool
         Whether a training is under way.
+    planned_steps : int
+        Where the training will end that is under way or was the last; 0 where nobody knows.
 
     Raises
     ------
@@ -115,6 +117,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self._signature: Any = None
         self._writer: Any = None
         self._step = 0  # updates made so far
+        self.planned_steps = 0
         self._looks: list[dict[str, np.ndarray]] = []
         self._before: list[list[tf.Tensor]] | None = (
             None  # weights, when the next step changes them
@@ -154,7 +157,7 @@ class GradientMonitor(keras.callbacks.Callback):
           probe batch, at every place of a picture or sequence; NaN for other layers;
         - ``saturated``, shape (looks, records): the share of entries where a sigmoid, tanh, hard
           sigmoid, hard tanh or softsign has less than 2 % of its largest slope left; NaN for
-          other layers, so for the gates of an LSTM or a GRU;
+          other layers, so for the gates of an LSTM or a GRU, and where activations are not finite;
         - what `probes` measured, by their names, shape (looks, …).
         """
         names = [*PER_LOOK, *COLUMNS, "update_ratios", *self._probes]
@@ -192,6 +195,10 @@ class GradientMonitor(keras.callbacks.Callback):
             self._forget()
             self._watched = self.model
         self.is_training = True
+        params = self.params or {}
+        self.planned_steps = (params.get("steps") or 0) * params.get("epochs", 1)
+        if self.planned_steps:
+            self.planned_steps += self._step
         if self.model.built:
             self._prepare()
 

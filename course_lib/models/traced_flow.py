@@ -272,7 +272,7 @@ def _dead_share(record: Record) -> tf.Tensor:
         return _NAN
     (h,) = record.tensors
     silent = tf.reduce_all(h == 0, axis=list(range(len(h.shape) - 1)))
-    return tf.reduce_mean(tf.cast(silent, tf.float64))
+    return _if_finite(h, tf.reduce_mean(tf.cast(silent, tf.float64)))
 
 
 def _saturated_share(record: Record) -> tf.Tensor:
@@ -280,4 +280,10 @@ def _saturated_share(record: Record) -> tf.Tensor:
     slope = SLOPES.get(_activation(record))
     if slope is None:
         return _NAN
-    return tf.reduce_mean(tf.cast(slope(_double(record.tensors[0])) < FLAT, tf.float64))
+    h = _double(record.tensors[0])
+    return _if_finite(h, tf.reduce_mean(tf.cast(slope(h) < FLAT, tf.float64)))
+
+
+def _if_finite(h: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    """Return `share`, or NaN where the activations it is a share of are not all finite."""
+    return tf.where(tf.reduce_all(tf.math.is_finite(h)), share, _NAN)

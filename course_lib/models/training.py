@@ -155,7 +155,7 @@ def fit(
         made with.
     callbacks : sequence of keras.callbacks.Callback
         Such as a `GradientMonitor`. They hear when the training and each batch begins and ends,
-        not of epochs; their ``params`` hold ``"steps"`` and ``"loss"``.
+        not of epochs; their ``params`` hold ``"steps"``, those to be made, and ``"loss"``.
     resume : History, optional
         Of an earlier run of the same model on the same samples, to go on from there. All settings
         are those of that run; another one is refused.
@@ -206,7 +206,7 @@ def fit(
     start = time.perf_counter()
     try:
         with _interruption_between_steps() as requests:
-            _tell(callbacks, "set_params", {"steps": steps, "loss": loss})
+            _tell(callbacks, "set_params", {"steps": steps - len(losses), "loss": loss})
             _tell(callbacks, "set_model", model)
             _tell(callbacks, "on_train_begin")
             batches = _batches(size, config["batch_size"], steps, config["seed"])

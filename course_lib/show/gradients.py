@@ -102,19 +102,19 @@ class GradientPicture:
             self.lines[name], self._edges[name] = _make_line(axes, look)
         axes.add_artist(EndLabels(list(self.lines.values()), list(self.lines)))
 
-    def update(self, norms: Mapping[str, ArrayLike]) -> None:
+    def update(self, norms: Mapping[str, Any]) -> None:
         """Move the lines to new norms, the input first and the loss last; others are hidden.
 
         The title says what arrives; set another one afterwards where there is more to say.
 
         Parameters
         ----------
-        norms : dict of str to array of shape (depth + 1,)
+        norms : dict of str to array of shape (depth + 1,), or to LayerFlow
             ‖∂L/∂h‖ by the names of the lines.
         """
         for name in norms:
             checks.one_of("norms", name, self.lines)
-        curves = {name: Curve(*relative(values), limits={}) for name, values in norms.items()}
+        curves = {name: _curve(name, values, (), None) for name, values in norms.items()}
         for name, line in self.lines.items():
             curve = curves.get(name, Curve(EMPTY, EMPTY, limits={}))
             _move_line(line, self._edges[name], curve.distance, curve.height)
@@ -252,7 +252,7 @@ def gradient_picture(
     entries: int | None = None,
     distance: float | None = None,
     decades: tuple[float, float] | None = None,
-    unit: str = "layers",
+    unit: str | None = None,
     title: str | None = None,
 ) -> Axes:
     """Draw the picture of the course: how much of the gradient arrives, layer by layer.
@@ -263,9 +263,11 @@ def gradient_picture(
 
     Parameters
     ----------
-    flow : LayerFlow, array, or dict
-        A result of `gradient_flow.by_layer`; or norms of shape (depth + 1,), the input first and
-        the loss last; or a dictionary from a name to either, for several lines.
+    flow : LayerFlow, TimeStepFlow, JacobianProducts, array, or dict
+        A result of `gradient_flow.by_layer`; one of `by_time_step` or `jacobian_products`, whose
+        distance counts the steps from the last one of each sample; or norms of shape
+        (depth + 1,), the input first and the loss last; or a dictionary from a name to any of
+        them, for several lines.
     ax : Axes, optional
         Where to draw, beside the lines of earlier calls; a new figure unless given.
     label, color, marker : str, optional
@@ -278,8 +280,9 @@ def gradient_picture(
         How many numbers δ holds (batch times units), where `flow` does not say.
     distance, decades : optional
         The ends of the axes, as `gradient_axes` takes them; chosen to hold the lines unless given.
-    unit : str
-        What the distance counts.
+    unit : str, optional
+        What the distance counts: "layers", or "steps" where the flow is one over time, unless
+        given.
     title : str, optional
         The finding in words; a sentence with the figures unless given.
 
@@ -296,6 +299,8 @@ def gradient_picture(
     if not flows:
         raise ValueError("`flow` is empty; it takes at least one line.")
     curves = {str(name): _curve(name, one, limits, entries) for name, one in flows.items()}
+    if unit is None:
+        unit = "steps" if any(map(_is_over_time, flows.values())) else "layers"
     with house_style():
         ax = _new_axes() if ax is None else checks.instance("ax", ax, Axes, "matplotlib axes")
         names = _labels_of(ax)
@@ -338,6 +343,8 @@ def _curve(name: object, flow: Any, limits: Sequence[str] | None, entries: int |
         checks.one_of("limits", limit, UNDERFLOW)
     if hasattr(flow, "activation_norms"):
         return _layer_flow_curve(argument, flow, limits)
+    if _is_over_time(flow):
+        return _time_curve(argument, flow, limits)
     try:
         distance, height = relative(flow)
     except (TypeError, ValueError) as error:
@@ -373,6 +380,35 @@ def _layer_flow_curve(argument: str, flow: Any, limits: Sequence[str] | None) ->
         height,
         {name: underflow_height(name, entries, norm) for name in formats if name in UNDERFLOW},
     )
+
+
+def _is_over_time(flow: Any) -> bool:
+    return hasattr(flow, "rms_by_distance") or hasattr(flow, "log10_rms_by_lag")
+
+
+def _time_curve(argument: str, flow: Any, limits: Sequence[str] | None) -> Curve:
+    """Return the numbers of a `TimeStepFlow` or of `JacobianProducts`, from the last step back.
+
+    Where the loss reads an earlier step, the line begins at the last one where something arrives.
+    """
+    if hasattr(flow, "log10_rms_by_lag"):
+        height = np.asarray(flow.log10_rms_by_lag)
+        return Curve(np.arange(len(height), dtype=np.float64), height, {})
+    rms = np.asarray(flow.rms_by_distance)
+    arriving = np.flatnonzero(rms)
+    if not arriving.size or not np.isfinite(rms[arriving[0]]):
+        raise ValueError(
+            f"`{argument}` has no finite gradient above 0 at any step; it takes one to which the "
+            "others can be compared."
+        )
+    first = int(arriving[0])
+    with np.errstate(divide="ignore"):
+        height = np.log10(rms[first:]) - np.log10(rms[first])
+    formats = [str(flow.dtype)] if limits is None else limits
+    known = {
+        name: underflow_height(name, 1, float(rms[first])) for name in formats if name in UNDERFLOW
+    }
+    return Curve(np.arange(first, len(rms), dtype=np.float64), height, known)
 
 
 def _look(
@@ -480,7 +516,7 @@ def _finding(curves: dict[str, Curve], unit: str) -> str:
     """Say what arrives: of one line with its factor, of several at the best and the worst."""
     if len(curves) == 1:
         (curve,) = curves.values()
-        left, depth = curve.height[-1], curve.distance[-1]
+        left, depth = curve.height[-1], curve.distance[-1] - curve.distance[0]
         factor = 10.0 ** (left / depth) if depth else 1.0
         one = unit.removesuffix("s")
         return f"{_arriving(left)} arrives: a factor of {factor:.3g} a {one}"
@@ -491,6 +527,11 @@ def _finding(curves: dict[str, Curve], unit: str) -> str:
     return (
         ", ".join(f"{name} {_share(heights[name])}" for name in names) + " of the gradient arrives"
     )
+
+
+def arrival(flow: Any) -> str:
+    """Say what arrives of one gradient, with its factor: the title of a picture with one line."""
+    return _finding({"": _curve("", flow, (), None)}, "layers")
 
 
 def _arriving(height: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from IPython.display import display
@@ -45,6 +46,15 @@ def figure(figure: Figure, alt: str, caption: str | None = None) -> None:
         raise ValueError("`alt` is empty; it takes a sentence that says what the picture shows.")
     if caption is not None:
         checks.instance("caption", caption, str, "a line of text")
+    data, metadata = figure_bundle(figure, alt, caption)
+    display(data, raw=True, metadata=metadata)
+    _close(figure)
+
+
+def figure_bundle(
+    figure: Figure, alt: str, caption: str | None = None
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return what a notebook's output holds of a finished figure: its data, and their metadata."""
     with house_style():
         picture = _png(figure)
     width, height = (round(side * PIXELS_PER_INCH) for side in figure.get_size_inches())
@@ -53,8 +63,7 @@ def figure(figure: Figure, alt: str, caption: str | None = None) -> None:
         "image/png": encoding.base64_text(picture),
         "text/plain": f"[Picture: {alt}]" + (f"\n{caption}" if caption else ""),
     }
-    display(data, raw=True, metadata={"image/png": {"alt": alt, "width": width, "height": height}})
-    _close(figure)
+    return data, {"image/png": {"alt": alt, "width": width, "height": height}}
 
 
 def label_ends(axes: Axes) -> EndLabels:
