@@ -229,3 +229,46 @@ def test_bad_input_gets_one_sentence(axes, call, sentence):
         call(axes)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@dataclass
+class TimeFlow:
+    """What `gradient_flow.by_time_step` returns, as far as the picture knows it."""
+
+    rms_by_distance: np.ndarray
+    dtype: str = "float32"
+
+
+def test_a_flow_over_time_counts_steps_from_the_last_one(axes):
+    show.gradient_picture(TimeFlow(np.array([2.0, 0.2, 0.02])), axes)
+    (line,) = lines(axes)
+    np.testing.assert_allclose(line.get_xdata(), [0, 1, 2])
+    np.testing.assert_allclose(line.get_ydata(), [0, -1, -2], atol=1e-12)
+    assert axes.get_xlabel() == "distance from the loss (steps)"
+    title = axes.get_title(loc="left")
+    assert title == "0.01 of the gradient arrives: a factor of 0.1 a step"
+    assert "↓ float32 underflows at −38" in words(axes)
+
+
+def test_a_loss_on_an_earlier_step_starts_the_line_there(axes):
+    show.gradient_picture(TimeFlow(np.array([0.0, 0.0, 2.0, 0.2, 0.02])), axes)
+    (line,) = lines(axes)
+    np.testing.assert_allclose(line.get_xdata(), [2, 3, 4])
+    assert axes.get_title(loc="left").endswith("a factor of 0.1 a step")
+
+
+def test_products_of_jacobians_are_drawn_as_they_are(axes):
+    @dataclass
+    class Products:
+        log10_rms_by_lag: np.ndarray
+
+    show.gradient_picture({"a": Products(np.array([0.0, -1.0, -3.0]))}, axes)
+    (line,) = lines(axes)
+    np.testing.assert_allclose(line.get_ydata(), [0, -1, -3])
+    assert axes.get_xlabel() == "distance from the loss (steps)"
+
+
+@pytest.mark.parametrize("rms", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
+def test_a_flow_over_time_without_a_gradient_is_refused(axes, rms):
+    with pytest.raises(ValueError, match="`flow` has no finite gradient above 0 at any step"):
+        show.gradient_picture(TimeFlow(np.array(rms)), axes)
