@@ -19,8 +19,8 @@ from course_lib.show.style import COLORS
 
 FORWARD, INPUT, BACKWARD = 2.35, 1.25, 0.0  # the heights of the three rows
 WIDTH, HEIGHT = 0.66, 0.62  # of a box; one step is 1 wide
+LUMA, DARK = (0.30, 0.59, 0.11), 0.55  # below this brightness a number stands in light ink
 COVERED = 0.8  # how much of a dropped term is covered
-DARK = 0.62  # from this share of the colour scale on, a number stands in light ink
 
 
 class UnrolledPicture:
@@ -214,8 +214,9 @@ class _Box:
             _write(self._number, "")
             return
         share = float(np.clip(value, -1, 1))
-        self._box.set_facecolor(mpl.colormaps["PuOr"]((1 + share) / 2))
-        self._number.set_color(COLORS["paper" if abs(share) > DARK else "ink"])
+        color = mpl.colormaps["PuOr"]((1 + share) / 2)
+        self._box.set_facecolor(color)
+        self._number.set_color(COLORS["paper" if np.dot(color[:3], LUMA) < DARK else "ink"])
         _write(self._number, _short(value))
 
 

@@ -79,7 +79,7 @@ def test_a_factor_of_zero_is_called_a_cut(axes, picture):
     assert len(arrows(axes)) == 8
 
 
-def test_the_colour_follows_the_number_and_the_ink_the_colour(axes, picture):
+def test_the_color_follows_the_number_and_the_ink_the_color(axes, picture):
     picture.update(ARRAYS)
     boxes = [p for p in axes.patches if not isinstance(p, FancyArrowPatch)]
     negative, positive = boxes[2].get_facecolor(), boxes[3].get_facecolor()
@@ -123,9 +123,9 @@ def terms(**change):
 def test_terms_are_powers_of_ten_and_what_is_dropped_is_covered():
     picture = show.TermsPicture(Figure(), 3)
     picture.update(terms())
-    colours, cover = (np.asarray(image.get_array()) for image in picture.axes.images)
-    assert colours[2].tolist() == [-2, -2, 0]
-    assert colours[0].tolist() == [-2, -5, -5]
+    colors, cover = (np.asarray(image.get_array()) for image in picture.axes.images)
+    assert colors[2].tolist() == [-2, -2, 0]
+    assert colors[0].tolist() == [-2, -5, -5]
     assert cover[..., 3].tolist() == [[0, 1, 1], [0.8, 0, 1], [0.8, 0.8, 0]]
     assert picture.axes.get_title(loc="left") + picture.axes.get_title() == "three of six"
 
