@@ -295,7 +295,7 @@ class LSTM(RecurrentLayer):
             h = o * np.tanh(c)  # (12)
             steps.append((a, i, f, g, o, c, h))
         a, i, f, g, o, c, h = (np.stack(arrays, axis=1) for arrays in zip(*steps, strict=True))
-        gates = dict(zip(self.BLOCKS, (i, f, g, o), strict=True))
+        gates = dict(zip(self.BLOCKS, (i, f, g, o), strict=True)) | {"cell": c}
         return RecurrentTrace(x, h, a, state, gates, c)
 
     def _run_backward(

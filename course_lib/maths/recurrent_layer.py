@@ -45,8 +45,8 @@ class RecurrentTrace:
     pre_activations : array, shape (batch, time, k · units)
         a_1 … a_T, before φ or before the gates; k = 1, 4 (LSTM) or 3 (GRU) blocks in Keras's order.
     gates : dict of arrays, shape (batch, time, units)
-        By name: LSTM "input", "forget", "candidate", "output"; GRU "update", "reset", "candidate";
-        empty for a simple RNN.
+        By name: LSTM "input", "forget", "candidate", "output" and "cell", the state c_t that they
+        make; GRU "update", "reset", "candidate"; empty for a simple RNN.
     initial_state : array, shape (batch, units)
         h_0; for an LSTM the pair (h_0, c_0).
     cells : array, shape (batch, time, units), or None
@@ -338,7 +338,8 @@ class RecurrentLayer(ABC):
 
     def _check_trace(self, trace: object) -> None:
         trace = instance("trace", trace, RecurrentTrace, "what `forward` of this layer returned")
-        found = (trace.inputs.shape[2], trace.outputs.shape[2], tuple(trace.gates))
+        blocks = tuple(name for name in trace.gates if name != "cell")
+        found = (trace.inputs.shape[2], trace.outputs.shape[2], blocks)
         gates = self.BLOCKS if len(self.BLOCKS) > 1 else ()
         if found != (self.features, self.units, gates):
             raise ValueError(f"`trace` is {trace!r}; it takes what `forward` of {self!r} returned.")

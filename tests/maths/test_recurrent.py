@@ -147,6 +147,7 @@ def test_the_gates_of_an_lstm_make_its_cells():
     trace = layer.forward(x, (h_0, c_0))
     i, f, g, o = (trace.gates[name] for name in ("input", "forget", "candidate", "output"))
     assert all(gate.shape == (BATCH, LENGTH, UNITS) for gate in trace.gates.values())
+    np.testing.assert_array_equal(trace.gates["cell"], trace.cells)
     np.testing.assert_array_equal(trace.previous_cells[:, 0], c_0)
     np.testing.assert_allclose(trace.cells, f * trace.previous_cells + i * g, rtol=1e-13)
     np.testing.assert_allclose(trace.outputs, o * np.tanh(trace.cells), rtol=1e-13)
@@ -504,7 +505,7 @@ def test_layers_traces_and_gradients_say_what_they_are():
     assert repr(SimpleRNN.random(2, 3, rng)) == "<SimpleRNN: 2 features, 3 units, tanh>"
     assert "reset after the product" in repr(GRU.random(2, 3, rng))
     assert repr(trace) == (
-        "<RecurrentTrace: batch 4, 6 steps, 3 units, gates input, forget, candidate, output>"
+        "<RecurrentTrace: batch 4, 6 steps, 3 units, gates input, forget, candidate, output, cell>"
     )
     assert repr(lstm.backward(trace, np.ones((4, 6, 3)))).startswith("<RecurrentGradients: ‖δ_1‖ =")
     assert set(recurrent.__all__) <= set(dir(recurrent))
