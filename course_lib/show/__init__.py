@@ -1,6 +1,6 @@
 """Pictures in the house style, explorers and tables."""
 
-from course_lib.show.clipping import ClipPicture, WallPicture
+from course_lib.show.clipping import AnglePicture, ClipPicture, WallPicture
 from course_lib.show.explore import Explorer, choice, explore, integers, log_slider, slider, toggle
 from course_lib.show.gradients import (
     GradientPicture,
@@ -35,6 +35,7 @@ __all__ = [
     "COLORS",
     "DASHES",
     "MARKERS",
+    "AnglePicture",
     "BendPicture",
     "BoundedPicture",
     "ClipPicture",
