@@ -15,6 +15,8 @@ from course_lib.show.gradients import GradientPicture
 from course_lib.show.style import COLORS
 
 GUIDES: dict[str, str] = {"ceiling": "--", "eigenvalues": ":"}
+STEEPEST = 1e-3  # a guide that falls faster leaves every picture at once, as one of 0 would
+PLANE, GRADIENT = (0.08, 0.16, 0.30, 0.66), (0.50, 0.16, 0.36, 0.74)  # left, bottom, width, height
 
 
 class BoundedPicture:
@@ -62,7 +64,8 @@ class BoundedPicture:
         """
         steps = max(len(np.atleast_1d(values)) for values in norms.values())
         lag = np.arange(steps - 1, -1, -1.0)
-        guides = {"ceiling": ceiling**lag, "eigenvalues": rate**lag}
+        factors = {"ceiling": ceiling, "eigenvalues": rate}
+        guides = {name: max(factor, STEEPEST) ** lag for name, factor in factors.items()}
         self._picture.update({**norms, **guides})
         self.axes.set_title(title)
 
@@ -95,11 +98,12 @@ class SpectrumPicture:
         *,
         distance: float,
         decades: tuple[float, float],
-        reach: float = 2.0,
+        reach: float = 2.5,
     ) -> None:
         checks.instance("figure", figure, Figure, "a matplotlib figure")
         reach = checks.positive_number("reach", reach)
-        self.plane, axes = figure.subplots(1, 2, width_ratios=(1, 1.75))
+        figure.set_layout_engine("none")  # fixed places: a square, and room for names on the right
+        self.plane, axes = figure.add_axes(PLANE), figure.add_axes(GRADIENT)
         self._right = BoundedPicture(axes, names, distance=distance, decades=decades)
         self.axes = self._right.axes
         self.plane.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
