@@ -456,11 +456,12 @@ def _blocked(seen: Examination, trial: Trial) -> Iterator[_Suspect]:
 
 def _constant(trial: Trial) -> Iterator[_Suspect]:
     if trial.outcome != "diverges" and trial.variation < BOUNDS["constant"]:
+        differ = f"{trial.variation:.1g} of their size" if trial.variation else "nothing"
         yield _Suspect(
             "constant output",
             "the output layer",
-            "After the trial the model still answers the same whatever the sample: its outputs "
-            f"differ by {trial.variation:.1g} of their size.",
+            "After the trial the model still answers the same, whatever the sample: its outputs "
+            f"differ by {differ}.",
             {"variation of the outputs": trial.variation},
             harmful=trial.variation < FLOAT32,
         )

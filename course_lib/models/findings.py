@@ -63,11 +63,11 @@ KINDS: dict[str, Kind] = {
         "11_lstm_gates",
     ),
     "learning rate too high": Kind(
-        "Train with the lower rate that worked in the trial, or start with a warm-up.",
+        "Try a tenth of it, and a tenth again; a warm-up lets a network begin gently.",
         "06_optimizers_and_adam",
     ),
     "learning rate too low": Kind(
-        "Train with the higher rate that worked in the trial; Adam at 0.001 is a good first guess.",
+        "Try thirty times as much, and thirty times again; Adam at 0.001 is a good first guess.",
         "06_optimizers_and_adam",
     ),
     "vanishing in depth": Kind(

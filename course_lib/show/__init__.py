@@ -17,6 +17,7 @@ from course_lib.show.paths import (
     path_styles,
 )
 from course_lib.show.pictures import figure, heat_map, label_ends
+from course_lib.show.report import report
 from course_lib.show.spectrum import BoundedPicture, SpectrumPicture
 from course_lib.show.style import (
     COLORS,
@@ -71,6 +72,7 @@ __all__ = [
     "lowest_at_the_end",
     "note",
     "path_styles",
+    "report",
     "slider",
     "table",
     "theory_lines",

@@ -258,12 +258,14 @@ def _loss_picture(trial: Any) -> str:
     losses = np.asarray(trial.losses, dtype=np.float64)
     steps = np.arange(1, len(losses) + 1)
     shown = np.isfinite(losses)
-    if not shown.any():
-        return "<p>The loss was not finite from the first step.</p>"
+    if shown.sum() < 3:
+        return "<p>The loss ran away at once, so there is no line to draw.</p>"
     with house_style():
         figure = Figure(figsize=(7, 3.0), layout="constrained")
         axes = figure.subplots()
         axes.plot(steps[shown], losses[shown], color=COLORS["ink"], marker=".", markersize=4)
+        if losses[shown].min() > 0 and losses[shown].max() > 100 * losses[shown].min():
+            axes.set_yscale("log")
         axes.axhline(trial.baseline, color=COLORS["theory"], linestyle="--")
         axes.annotate(
             "best constant answer",
