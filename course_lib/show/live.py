@@ -23,7 +23,13 @@ from course_lib import checks
 from course_lib.show import encoding
 from course_lib.show.canvas import Canvas
 from course_lib.show.explore import PictureView
-from course_lib.show.gradients import UNDERFLOW, GradientPicture, arrival, underflow_height
+from course_lib.show.gradients import (
+    MOST_MARKERS,
+    UNDERFLOW,
+    GradientPicture,
+    arrival,
+    underflow_height,
+)
 from course_lib.show.pictures import figure_bundle
 from course_lib.show.style import COLORS, PIXELS_PER_INCH, house_style
 
@@ -31,7 +37,7 @@ __all__ = ["Live", "LivePicture", "live"]
 
 FIGSIZE = (7.0, 5.4)
 SHARE = 0.05  # of the time, for drawing
-SHORTEST = 0.2  # seconds from one picture to the next
+SHORTEST, LONGEST = 0.2, 3.0  # seconds from one picture to the next
 TALL = 50.0  # a loss that spans more than this factor takes a logarithmic axis
 IDLE: dict[str, dict[str, Any]] = {
     "dead": {"color": COLORS["rnn"], "marker": "^"},
@@ -84,6 +90,8 @@ class LivePicture:
         self._lines.lines["now"].set(color=COLORS["ink"], linestyle="-", marker="o", markersize=4)
         for line in self.gradient.lines:
             line.set_in_layout(False)  # one without points would ask for room at the lower left
+            if line not in self._lines.lines.values():
+                line.set_markeredgecolor(COLORS["ink"])  # what is 0, at the lower edge
         self._limit = self.gradient.axhline(
             0.0, color=COLORS["limit"], dashes=(5, 4), linewidth=1.0, visible=False
         )
@@ -115,6 +123,8 @@ class LivePicture:
         self._update_loss(steps, history["loss"])
         for kind, line in self._shares.items():
             line.set_data(steps, largest(history[kind]))
+        for line in (self._losses, *self._shares.values()):
+            line.set_markevery(max(1, len(steps) // MOST_MARKERS))
         self.idle.set_title(_idle_title(self.monitor), fontsize=10.5)
 
     def _update_gradient(self) -> None:
@@ -155,7 +165,8 @@ class LivePicture:
             self._height.hold(low / 1.5, high * 1.5)
         else:
             self._height.hold(min(0.0, low), high + 0.08 * (high - min(0.0, low)) or 1.0)
-        self.loss.set_title(f"loss {_short(losses[0])} → {_short(losses[-1])}", fontsize=10.5)
+        end = f"{losses[0]:.3g} → {losses[-1]:.3g}" if np.isfinite(losses[-1]) else "not finite"
+        self.loss.set_title(f"loss {end}", fontsize=10.5)
 
 
 class Live:
@@ -232,7 +243,8 @@ class Live:
         except Exception as error:
             self._view.error = f"No picture at step {_last(monitor)}: {error}"
         done = time.perf_counter()
-        self._next = done + max(SHORTEST, (done - now) / SHARE)
+        cost = done - now if self.pictures > 1 else 0.0  # the first one also lays the axes out
+        self._next = done + min(max(SHORTEST, cost / SHARE), LONGEST)
 
     def _draw(self, view: PictureView) -> None:
         with house_style():
@@ -313,12 +325,12 @@ def describe(monitor: Any) -> str:
     sentences = [
         f"The gradient by layer at step {_last(monitor)} of a training: "
         f"{finding(monitor.flow(-1))}; at the start: {finding(monitor.flow(0))}.",
-        f"The loss of the probe batch goes from {_short(history['loss'][0])} to "
-        f"{_short(history['loss'][-1])}.",
+        f"The loss of the probe batch goes from {history['loss'][0]:.3g} to "
+        f"{history['loss'][-1]:.3g}.",
     ]
     shares = [_worst(monitor, kind) for kind in IDLE]
     known = [
-        f"{kind} units: at most {share:.0%}, in {layer}"
+        f"{kind} units: at most {100 * share:.0f} %, in {layer}"
         for kind, (share, layer) in zip(IDLE, shares, strict=True)
         if layer
     ]
@@ -370,7 +382,7 @@ def _idle_title(monitor: Any) -> str:
     share, kind, layer = max(known)
     if share == 0:
         return "all units work"
-    return f"{share:.0%} {kind} in {layer}" if len(layer) < 20 else f"{share:.0%} {kind}"
+    return f"{100 * share:.0f} % {kind}" + (f" in {layer}" if len(layer) < 20 else "")
 
 
 def _last(monitor: Any) -> int:
@@ -381,10 +393,6 @@ def _round_up(step: float) -> float:
     """Return 1, 2 or 5 times a power of ten, the next one above: an axis that seldom moves."""
     power = 10.0 ** np.floor(np.log10(max(step, 1.0)))
     return float(next(digit * power for digit in (1, 2, 5, 10) if digit * power >= step))
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}"
 
 
 def _is_quiet() -> bool:
