@@ -45,6 +45,7 @@ class ClipPicture:
         reach = checks.positive_number("reach", reach)
         self._axes = figure.add_subplot(aspect="equal", xlabel="g₁", ylabel="g₂")
         self._axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
+        self._axes.set_xticks(self._axes.get_yticks()[1:-1])
         thin: Any = line_style("theory")
         (self._circle,) = self._axes.plot([], [], **thin)
         (self._square,) = self._axes.plot([], [], **thin)
@@ -137,8 +138,9 @@ class WallPicture:
         left, self._right = figure.subplots(1, 2, width_ratios=(3, 2))
         filled = left.contourf(columns, rows, heights, levels=12, alpha=0.45)
         filled.set_rasterized(True)  # as pixels, also where the rest is lines
-        bar = figure.colorbar(filled, ax=left, label="loss")
+        bar = figure.colorbar(filled, ax=left)
         bar.outline.set_visible(False)
+        bar.ax.set_xlabel("loss")
         left.set(xlim=columns[[0, -1]], ylim=rows[[0, -1]], xlabel=xlabel, ylabel=ylabel)
         self._left = left
         self._walks: list[Any] = []
