@@ -165,9 +165,9 @@ class TermsPicture:
             limits=(self._lowest, 0.0),
             numbers=False,
         )
-        paper = np.ones((length, length, 4)) * mpl.colors.to_rgba(COLORS["paper"])
-        self._cover = self.axes.imshow(paper, origin="lower", aspect="auto")
+        self._paper = np.array(mpl.colors.to_rgba(COLORS["paper"]))
         self.axes.set(xlabel="use of W_h at step t", ylabel="loss of step s")
+        self.axes.tick_params(length=0)  # a mark would reach into the cell beside it
 
     def update(self, arrays: Mapping[str, Any]) -> None:
         """Move the picture to new terms.
@@ -190,11 +190,10 @@ class TermsPicture:
             raise ValueError("`sizes` has no term above 0; it takes one that others stand below.")
         with np.errstate(divide="ignore"):
             height = np.log10(np.maximum(sizes, 0)) - np.log10(sizes.max())
-        self._terms.set_data(np.maximum(height, self._lowest))
-        cover = np.array(self._cover.get_array())
         possible = np.tri(self._length, dtype=bool)
-        cover[..., 3] = np.where(possible, np.where(kept, 0.0, COVERED), 1.0)
-        self._cover.set_data(cover)
+        cover = np.where(possible, np.where(kept, 0.0, COVERED), 1.0)[..., np.newaxis]
+        colors = self._terms.to_rgba(np.maximum(height, self._lowest))
+        self._terms.set_data((1 - cover) * colors + cover * self._paper)
         self.axes.set_title(arrays["title"])
 
 

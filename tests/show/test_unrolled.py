@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
@@ -123,10 +124,13 @@ def terms(**change):
 def test_terms_are_powers_of_ten_and_what_is_dropped_is_covered():
     picture = show.TermsPicture(Figure(), 3)
     picture.update(terms())
-    colors, cover = (np.asarray(image.get_array()) for image in picture.axes.images)
-    assert colors[2].tolist() == [-2, -2, 0]
-    assert colors[0].tolist() == [-2, -5, -5]
-    assert cover[..., 3].tolist() == [[0, 1, 1], [0.8, 0, 1], [0.8, 0.8, 0]]
+    (image,) = picture.axes.images
+    shown = np.asarray(image.get_array())
+    scale, paper = image.get_cmap(), np.array(to_rgba(show.COLORS["paper"]))
+    np.testing.assert_allclose(shown[2, 2], scale(1.0))  # the largest, kept
+    np.testing.assert_allclose(shown[1, 1], scale(0.6))  # two of five decades below
+    np.testing.assert_allclose(shown[1, 0], 0.2 * np.array(scale(0.6)) + 0.8 * paper)  # dropped
+    np.testing.assert_allclose(shown[0, 1], paper)  # no loss reaches a later use
     assert picture.axes.get_title(loc="left") + picture.axes.get_title() == "three of six"
 
 
