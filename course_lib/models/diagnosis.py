@@ -96,7 +96,7 @@ def diagnose(
     Returns
     -------
     Diagnosis
-        ``.healthy``, ``.findings``, and all that was measured.
+        ``.healthy`` (no fault), ``.findings``, and all that was measured.
 
     Raises
     ------
@@ -221,7 +221,9 @@ class _Suspect:
     """A figure out of range, and what would show that it is the cause.
 
     `harmful` says that it is a fault even where the loss falls; `convicts` is asked when there is
-    harm, and may make a trial of its own.
+    harm, may make a trial of its own, and returns the proof in words. With `is_mild` it explains
+    the harm and is no fault: a network that is only slow. With `needs_proof` it is not mentioned
+    without one.
     """
 
     kind: str
@@ -231,6 +233,7 @@ class _Suspect:
     harmful: bool = False
     convicts: Callable[[], str] = lambda: "yes"
     needs_proof: bool = False
+    is_mild: bool = False
 
     def finding(self, severity: str, also: str = "") -> Finding:
         sentence = f"{self.sentence} {also}".strip()
@@ -260,9 +263,10 @@ def _judge(seen: Examination, room: _TrialRoom) -> Iterator[Finding]:
         proof = "" if found or (learns and not suspect.harmful) else suspect.convicts()
         if proof:
             found = True
-            yield suspect.finding("fault", proof if proof != "yes" else "")
+            severity = "warning" if suspect.is_mild else "fault"
+            yield suspect.finding(severity, proof if proof != "yes" else "")
         elif not suspect.needs_proof:
-            may_follow = "This may follow from the fault." if found else ""
+            may_follow = "This may follow from what was found before." if found else ""
             yield suspect.finding("note" if learns else "warning", may_follow)
     if not found and not learns:
         figures = {"loss before": trial.first, "loss after": trial.last}
@@ -444,6 +448,7 @@ def _rate(trial: Trial, room: _TrialRoom) -> Iterator[_Suspect]:
             figures,
             convicts=lambda: learns_at(sensible),
             needs_proof=not is_creep,
+            is_mild=not is_creep,
         )
 
 

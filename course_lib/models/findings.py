@@ -174,11 +174,13 @@ class Diagnosis:
 
     def summary(self) -> str:
         """Say in a sentence or two how the network is."""
+        stalls = self.trial is not None and self.trial.outcome != "learns"
         if self.faults:
             kinds = " and ".join(dict.fromkeys(finding.kind for finding in self.faults))
             verdict = f"{self.model}: {kinds}."
-        elif any(finding.kind == "no progress" for finding in self.findings):
-            verdict = f"{self.model} does not learn, and no figure is out of range."
+        elif stalls:
+            kinds = " or ".join(dict.fromkeys(finding.kind for finding in self.findings))
+            verdict = f"{self.model} got nowhere in the trial: {kinds}."
         elif self.findings:
             verdict = f"{self.model} learns. Something stands out, and does no harm by itself."
         else:

@@ -197,8 +197,9 @@ class Trials:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch([weight.value for weight in weights])
                 total = self.objective(model(x, **training))
+                scaled = self.optimizer.scale_loss(total)  # in half precision; `apply` scales back
             gradients = tape.gradient(
-                total,
+                scaled,
                 [w.value for w in weights],
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )

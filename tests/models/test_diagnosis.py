@@ -153,7 +153,16 @@ def test_it_says_so_when_nothing_is_out_of_range():
     found = diagnose(model, x, rng.normal(size=64).astype("float32"))
     assert found.healthy
     assert "no progress" in [finding.kind for finding in found.findings]
-    assert "does not learn" in str(found)
+    assert "got nowhere" in str(found)
+
+
+def test_a_network_that_is_only_slow_has_no_fault():
+    model, x, y = clinic.PATIENTS["digits, two ReLU layers"].build(seed=2)
+    model.compile(keras.optimizers.SGD(1e-3), LOGITS)
+    found = diagnose(model, x, y, seconds=120)
+    assert found.healthy
+    assert [(f.kind, f.severity) for f in found.findings] == [("learning rate too low", "warning")]
+    assert "the loss falls" in found.findings[0].sentence
 
 
 def test_every_finding_says_what_to_try_and_where_to_read():
