@@ -111,6 +111,18 @@ def by_layer() -> list[str]:
     ]
 
 
+def monitor() -> list[str]:
+    """`model.fit` with a `GradientMonitor` at its default interval beside the same without."""
+    from course_lib.models import monitor_cost
+
+    measured = monitor_cost.monitor_cost()
+    return [
+        verdict(f"fit with a monitor / without, {name}", case["ratio"], measured["limit"])
+        + f"; a look costs {case['look_seconds'] / case['step_seconds']:.1f} steps"
+        for name, case in measured["cases"].items()
+    ]
+
+
 def explorers() -> Iterable[str]:
     """Key press to new pixels beside a bare slider, in a browser."""
     from course_lib.commands import bench_widgets
@@ -157,6 +169,7 @@ def _execute(path: Path) -> tuple[float, float, str]:
 PARTS: dict[str, Callable[[], Iterable[str]]] = {
     "imports": imports,
     "by_layer": by_layer,
+    "monitor": monitor,
     "explorers": explorers,
     "notebooks": notebooks,
 }

@@ -24,6 +24,7 @@ from course_lib.models.batches import as_tensors, check_batch
 from course_lib.models.layer_flow import LayerFlow
 from course_lib.models.objectives import objective_of
 from course_lib.models.recording import unchanged
+from course_lib.models.time_steps import by_time_step
 from course_lib.models.traced_flow import COLUMNS, TracedFlow
 
 __all__ = ["GradientMonitor"]
@@ -55,6 +56,9 @@ class GradientMonitor(keras.callbacks.Callback):
     sample_weight : array, shape (batch,), optional
     training : bool
         Whether layers behave as in training when they are measured.
+    time_steps : bool
+        Whether to measure the gradient by time step of every recurrent layer too, as
+        `gradient_flow.by_time_step` does; a look then costs about twice as much.
     probes : dict of str to function, optional
         What else to measure at every look: each function takes the model and returns a number or
         an array, always of the same shape. It may run the model, which is put back afterwards.
@@ -94,6 +98,7 @@ class GradientMonitor(keras.callbacks.Callback):
         loss: Any = None,
         sample_weight: Any = None,
         training: bool = False,
+        time_steps: bool = False,
         probes: dict[str, Callable[[keras.Model], Any]] | None = None,
         log_dir: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -102,9 +107,11 @@ class GradientMonitor(keras.callbacks.Callback):
         as_tensors("x", x)
         if y is not None:
             as_tensors("y", y)
-        if not isinstance(training, bool | np.bool_):
-            raise TypeError(f"`training` is {shown(training)}; it takes True or False.")
+        for name, value in (("training", training), ("time_steps", time_steps)):
+            if not isinstance(value, bool | np.bool_):
+                raise TypeError(f"`{name}` is {shown(value)}; it takes True or False.")
         self._probe, self._loss, self._training = (x, y, sample_weight), loss, bool(training)
+        self._time_steps = bool(time_steps)
         self._probes = _checked_probes(probes)
         self._log_dir = None if log_dir is None else _checked_folder(log_dir)
         self.listeners: list[Callable[[GradientMonitor], object]] = []
@@ -158,17 +165,16 @@ class GradientMonitor(keras.callbacks.Callback):
         - ``saturated``, shape (looks, records): the share of entries where a sigmoid, tanh, hard
           sigmoid, hard tanh or softsign has less than 2 % of its largest slope left; NaN for
           other layers, so for the gates of an LSTM or a GRU, and where activations are not finite;
+        - ``time_steps/NAME``, shape (looks, time), if `time_steps`: ‖∂𝓛/∂h_t‖ over batch and units
+          of each recurrent layer, in the order of time, as `TimeStepFlow.norms` has them: nothing
+          underflows there;
         - what `probes` measured, by their names, shape (looks, …).
         """
-        names = [*PER_LOOK, *COLUMNS, "update_ratios", *self._probes]
-        width = len(self.names)
-        empty = {name: (0,) if name in PER_LOOK else (0, width) for name in names}
-        return {
-            name: np.array([look[name] for look in self._looks])
-            if self._looks
-            else np.empty(empty[name], dtype=int if name == "steps" else float)
-            for name in names
-        }
+        if self._looks:
+            return {name: np.array([look[name] for look in self._looks]) for name in self._looks[0]}
+        per_record = {name: np.empty((0, len(self.names))) for name in (*COLUMNS, "update_ratios")}
+        per_look = {name: np.empty(0) for name in PER_LOOK} | {"steps": np.empty(0, dtype=int)}
+        return per_look | per_record
 
     def flow(self, look: int = -1) -> LayerFlow:
         """Return one look as a `LayerFlow`, for tables and for ``show.gradient_picture``.
@@ -229,7 +235,7 @@ class GradientMonitor(keras.callbacks.Callback):
 
     def _prepare(self) -> None:
         """Get ready to measure this model; what was traced for it before still holds."""
-        loss = self._loss if self._loss is not None else (self.params or {}).get("loss")
+        loss = self._loss_of_training()
         signature = (
             loss,
             getattr(self.model, "loss", None),
@@ -247,11 +253,16 @@ class GradientMonitor(keras.callbacks.Callback):
         if self._flow is None:
             self._prepare()
         assert self._flow is not None
-        look = self._flow()
-        norms = look["activation_norms"]
-        look["steps"] = np.array(self._step)
-        look["factor_per_layer"] = np.array(self._flow.factor_per_layer(norms))
-        look["update_ratios"] = np.full(len(norms), np.nan)
+        measured = self._flow()
+        norms = measured["activation_norms"]
+        look = {
+            "steps": np.array(self._step),
+            "factor_per_layer": np.array(self._flow.factor_per_layer(norms)),
+            **measured,
+            "update_ratios": np.full(len(norms), np.nan),
+        }
+        if self._time_steps:
+            look |= self._by_time_step()
         if self._probes:
             with unchanged(self.model):
                 look |= {
@@ -260,6 +271,22 @@ class GradientMonitor(keras.callbacks.Callback):
         self._looks.append(look)
         self._log(look)
         self._tell()
+
+    def _by_time_step(self) -> dict[str, np.ndarray]:
+        x, y, sample_weight = self._probe
+        flows = by_time_step(
+            self.model,
+            x,
+            y,
+            loss=self._loss_of_training(),
+            sample_weight=sample_weight,
+            training=self._training,
+        )
+        return {f"time_steps/{name}": np.asarray(flow.norms) for name, flow in flows.items()}
+
+    def _loss_of_training(self) -> Any:
+        """Return the loss to measure, None for the one that the model is compiled with."""
+        return self._loss if self._loss is not None else (self.params or {}).get("loss")
 
     def _finish_update(self) -> None:
         """Compare the weights with those before the step that followed the last look."""
@@ -282,7 +309,7 @@ class GradientMonitor(keras.callbacks.Callback):
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self._log_dir))
         with self._writer.as_default(step=int(look["steps"])):
-            for name in only or (*PER_LOOK[1:], *COLUMNS, *self._probes):
+            for name in only or [name for name in look if name not in ("steps", "update_ratios")]:
                 for tag, value in _scalars(name, look[name], self.names):
                     tf.summary.write(tag, tf.constant(value, tf.float32), metadata=_SCALAR)
 
@@ -309,7 +336,7 @@ def _checked_probes(probes: Any) -> dict[str, Callable[[keras.Model], Any]]:
     checked = dict(instance("probes", {} if probes is None else probes, dict, takes))
     taken = {*PER_LOOK, *COLUMNS, "update_ratios"}
     for name, probe in checked.items():
-        if not isinstance(name, str) or name in taken:
+        if not isinstance(name, str) or name in taken or name.startswith("time_steps/"):
             raise ValueError(
                 f"`probes` has the name {shown(name)}; it takes names that `history` has not yet."
             )

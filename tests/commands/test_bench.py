@@ -84,6 +84,18 @@ def test_by_layer_is_reported_model_by_model(monkeypatch):
     assert "MORE THAN AIMED AT" in second
 
 
+def test_the_monitor_is_reported_model_by_model(monkeypatch):
+    case = {"step_seconds": 0.002, "look_seconds": 0.005, "ratio": 1.05}
+    measured = {"limit": 1.1, "cases": {"deep": case, "small": case | {"ratio": 1.2}}}
+    fake = SimpleNamespace(monitor_cost=SimpleNamespace(monitor_cost=lambda: measured))
+    monkeypatch.setitem(sys.modules, "course_lib.models", fake)
+    first, second = bench.monitor()
+    assert first == (
+        "fit with a monitor / without, deep: 1.05 x (aim: at most 1.1 x); a look costs 2.5 steps"
+    )
+    assert "MORE THAN AIMED AT" in second
+
+
 STORE = """\
 import json, os
 from course_lib import data

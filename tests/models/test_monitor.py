@@ -256,6 +256,33 @@ def test_own_probes_are_measured_and_leave_no_trace(bits):
     assert bits(plain)[0] == bits(other)[0]
 
 
+def recurrent():
+    keras.utils.set_random_seed(1)
+    layers = [
+        K.LSTM(4, return_sequences=True, name="lstm"),
+        K.Bidirectional(K.GRU(3, dropout=0.2, recurrent_dropout=0.2, seed=1), name="both"),
+    ]
+    model = keras.Sequential([keras.Input((8, 1)), *layers, K.Dropout(0.2, seed=1), K.Dense(3)])
+    return compiled(model)
+
+
+def test_time_steps_are_measured_when_asked_for(bits):
+    x = X[..., None]
+    run(plain := recurrent(), x, Y, epochs=1)
+    monitor = GradientMonitor(x[:16], Y[:16], every=10, time_steps=True)
+    run(model := recurrent(), x, Y, [monitor], epochs=1)
+    assert bits(model)[0] == bits(plain)[0]
+    expected = gradient_flow.by_time_step(model, x[:16], Y[:16])
+    names = {f"time_steps/{name}" for name in expected}
+    assert names == {name for name in monitor.history if name.startswith("time_steps/")}
+    assert "time_steps/lstm" in names
+    for name, flow in expected.items():
+        measured = monitor.history[f"time_steps/{name}"]
+        assert measured.shape == (4, 8)
+        np.testing.assert_allclose(measured[-1], flow.norms, rtol=1e-5)
+    assert not any(name.startswith("time") for name in GradientMonitor(x, Y).history)
+
+
 # ---------------------------------------------------------------- the training does not notice
 
 
@@ -364,6 +391,16 @@ def test_it_says_nothing(capfd):
     assert captured.out == captured.err == ""
 
 
+def test_what_a_look_costs_is_measured():
+    """That it measures; how much it is, `bench` reports, on a computer that is not busy."""
+    from course_lib.models.monitor_cost import _compare
+
+    x = np.concatenate([X] * 4)
+    case = _compare(small(), x, np.concatenate([Y] * 4), 1)
+    assert case["step_seconds"] > 0
+    assert case["ratio"] > 0
+
+
 # ---------------------------------------------------------------- TensorBoard
 
 
@@ -399,6 +436,8 @@ def test_tensorboard_gets_scalars(tmp_path):
         ({"every": 0}, "`every` is 0; it takes a whole number, 1 or more"),
         ({"every": 2.5}, "`every` is 2.5; it takes a whole number"),
         ({"training": "yes"}, "`training` is 'yes'; it takes True or False"),
+        ({"time_steps": 3}, "`time_steps` is 3; it takes True or False"),
+        ({"probes": {"time_steps/mine": len}}, "`probes` has the name 'time_steps/mine'"),
         ({"probes": [max]}, r"`probes` is \[.*\]; it takes a dictionary of functions"),
         ({"probes": {"dead": len}}, "`probes` has the name 'dead'; it takes names that"),
         ({"probes": {"mine": 3}}, r"`probes\['mine'\]` is 3; it takes a function of the model"),
