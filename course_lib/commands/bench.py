@@ -123,6 +123,18 @@ def monitor() -> list[str]:
     ]
 
 
+def by_time_step() -> Iterable[str]:
+    """`gradient_flow.by_time_step` beside a plain gradient, a tape a step, and an eager loop."""
+    from course_lib.models import step_cost
+
+    for name, case in step_cost.step_cost_ratio().items():
+        yield (
+            verdict(f"by_time_step / a weight gradient, {name}", case["ratio"], step_cost.LIMIT)
+            + f"; {case['tape_a_step']:.0f} x cheaper than a tape a step, "
+            f"{case['eager_loop']:.0f} x than an eager loop"
+        )
+
+
 def explorers() -> Iterable[str]:
     """Key press to new pixels beside a bare slider, in a browser."""
     from course_lib.commands import bench_widgets
@@ -169,6 +181,7 @@ def _execute(path: Path) -> tuple[float, float, str]:
 PARTS: dict[str, Callable[[], Iterable[str]]] = {
     "imports": imports,
     "by_layer": by_layer,
+    "by_time_step": by_time_step,
     "monitor": monitor,
     "explorers": explorers,
     "notebooks": notebooks,

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -24,7 +25,7 @@ from course_lib.models.objectives import FlowError, objective_of
 from course_lib.models.probes import ProbedRun, Use, recurrent_layers
 from course_lib.models.recording import all_layers, unchanged
 
-__all__ = ["Measured", "Measurement", "Place", "attributes_put_back"]
+__all__ = ["Measured", "Measurement", "Place", "Plan", "attributes_put_back"]
 
 KEPT = 8  # traced functions a model
 _kept: weakref.WeakKeyDictionary[keras.Model, list[tuple[Any, Measurement]]] = (
@@ -77,6 +78,22 @@ class Place:
     connected: bool
 
 
+@dataclass
+class Plan:
+    """How the last measurement succeeded, and how the next one begins.
+
+    Attributes
+    ----------
+    exponent : int or None
+        The loss is multiplied by 2^exponent; None before the first time.
+    rescaled : bool
+        Whether the backward pass has to be kept in range.
+    """
+
+    exponent: int | None = None
+    rescaled: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """The arrays of one run and one backward pass.
@@ -86,16 +103,33 @@ class Measured:
     loss : float
     exponent : int
         The loss was multiplied by 2^exponent.
+    places : list of Place
+        In the order in which the layers ran.
     gradients : list of list of ndarray, each (batch, time, units)
-        For each use by h, and by the second state where there is one, times 2^exponent.
+        For each place by h, and by the second state where there is one, times 2^exponent, and
+        times 2^(quantum · count) besides.
+    counts : list of (ndarray, shape (batch, time, 1), or None)
+        For each place how often the gradient was rescaled.
     masks : list of (ndarray of bool, shape (batch, time), or None)
-        For each use.
+        For each place.
     """
 
     loss: float
     exponent: int
+    places: list[Place]
     gradients: list[list[np.ndarray]]
+    counts: list[np.ndarray | None]
     masks: list[np.ndarray | None]
+
+    @cached_property
+    def largest(self) -> list[float]:
+        """The size of the largest entry at each place, with all scales in it; NaN if one is."""
+        return [max(float(np.abs(part).max()) for part in parts) for parts in self.gradients]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every entry is a finite number."""
+        return bool(np.isfinite(self.largest).all())
 
 
 class Measurement:
@@ -108,6 +142,8 @@ class Measurement:
         Which recurrent layers, named as by `recurrent_layers`.
     loss, training
         As for `by_time_step`.
+    rescaled : bool
+        Whether the backward pass is kept in range (`course_lib.models.rescaling`).
     wide : bool
         Whether the layers compute in float64.
 
@@ -115,8 +151,8 @@ class Measurement:
     ----------
     places : list of Place
         In the order in which the layers ran, after the first call.
-    loss_dtype : str
-        The format of the loss, after the first call.
+    plan : Plan
+        How to begin the next time.
     """
 
     def __init__(
@@ -125,12 +161,14 @@ class Measurement:
         names: tuple[str, ...],
         loss: Any,
         training: bool,
+        rescaled: bool = False,
         wide: bool = False,
     ) -> None:
         self.places: list[Place] = []
-        self.loss_dtype = "float32"
+        self.plan = Plan()
         self._model = weakref.ref(model)
-        self._names, self._training, self._wide = names, training, wide
+        self._names, self._training = names, training
+        self._rescaled, self._wide = rescaled, wide
         self._loss = loss
         self._traced: Any = None
         self._eager = bool(getattr(model, "run_eagerly", False))
@@ -143,6 +181,7 @@ class Measurement:
         loss: Any,
         training: bool,
         batch: Batch,
+        rescaled: bool = False,
         wide: bool = False,
     ) -> Measurement:
         """Return the measurement kept from an earlier call, or a new one."""
@@ -150,13 +189,13 @@ class Measurement:
         key = (
             names,
             training,
-            wide,
+            (rescaled, wide),
             _signature(batch),
             tuple(_token(one) for one in keras.tree.flatten(loss)),
             _fingerprint(model),
         )
         found = [entry for entry in kept if entry[0] == key]
-        entry = found[0] if found else (key, cls(model, names, loss, training, wide))
+        entry = found[0] if found else (key, cls(model, names, loss, training, rescaled, wide))
         kept[:] = [*(other for other in kept if other is not entry), entry][-KEPT:]
         measurement = entry[1]
         measurement._loss = loss
@@ -169,15 +208,18 @@ class Measurement:
         arguments = (batch.x, batch.y, batch.sample_weight, tf.constant(2.0**exponent, tf.float64))
         with unchanged(model):
             loss, gradients, masks = self._run(*arguments)
+        arrays = [[_as_array(part) for part in parts] for parts in gradients]
         self._loss = None  # kept functions hold nothing of the reader's
         return Measured(
             loss=float(loss),
             exponent=exponent,
-            gradients=[[_as_array(part) for part in parts] for parts in gradients],
+            places=self.places,
+            gradients=[parts[:-1] if self._rescaled else parts for parts in arrays],
+            counts=[parts[-1] if self._rescaled else None for parts in arrays],
             masks=[None if mask is None else np.asarray(mask) for mask in masks],
         )
 
-    def if_possible(self, batch: Batch) -> Measured | None:
+    def if_possible(self, batch: Batch, exponent: int) -> Measured | None:
         """Run as a call does; None where the model cannot, or would not be the same model."""
         model = self._model()
         assert model is not None
@@ -186,7 +228,7 @@ class Measurement:
         if any(layer.quantization_mode for layer in all_layers(model)):
             return None
         try:
-            return self(batch)
+            return self(batch, exponent)
         except Exception:
             return None
 
@@ -209,7 +251,7 @@ class Measurement:
         layers = {
             layer: name for layer, name in recurrent_layers(model).items() if name in self._names
         }
-        run = ProbedRun(layers)
+        run = ProbedRun(layers, self._rescaled)
         with attributes_put_back(model), _computing_in_float64(model, self._wide):
             loss = run.run(model, x, self._training, objective)
         if run.out_of_sight:
@@ -218,13 +260,12 @@ class Measurement:
                 "model's own, where its steps cannot be seen; leave it out with `layer=`."
             )
         seed = tf.cast(seed, loss.dtype)
-        zeros = [use.zeros for use in run.uses]
+        zeros = [[*use.zeros, *([use.count] if self._rescaled else [])] for use in run.uses]
         found = run.tape.gradient(loss, zeros, output_gradients=seed)
         gradients = [
             [tf.zeros_like(z) if g is None else g for z, g in zip(*pair, strict=True)]
             for pair in zip(zeros, found, strict=True)
         ]
-        self.loss_dtype = loss.dtype.name
         self.places = [
             Place(
                 name=name,
@@ -232,7 +273,7 @@ class Measurement:
                 backwards=use.layer.go_backwards,
                 every_step=use.layer.return_sequences,
                 joined=use.joined,
-                connected=any(gradient is not None for gradient in gradients),
+                connected=any(gradient is not None for gradient in gradients[: len(use.zeros)]),
             )
             for name, use, gradients in zip(_numbered(run.uses), run.uses, found, strict=True)
         ]
@@ -349,7 +390,7 @@ def _fingerprint(model: keras.Model) -> tuple[Any, ...]:
         (_Same(layer), name, _token(value))
         for layer in layers
         for name, value in vars(layer).items()
-        if name not in _VOLATILE
+        if name not in _VOLATILE and not name.startswith("_self_")
     )
 
 

@@ -23,6 +23,7 @@ import keras
 import tensorflow as tf
 
 from course_lib.models.recording import all_layers, layers_inside
+from course_lib.models.rescaling import hand_back_rescaled, hand_back_unscaled
 
 __all__ = ["ProbedRun", "Replacements", "Use", "recurrent_layers"]
 
@@ -50,6 +51,8 @@ class Use:
     layer : keras.layers.RNN
     zeros : list of tf.Tensor, each of shape (batch, time, units)
         ε for h, and for the second state (an LSTM's c) where there is one.
+    count : tf.Tensor, shape (batch, time, 1), or None
+        The zero whose gradient is the count of the rescaling.
     mask : tf.Tensor of bool, shape (batch, time), or None
         False where a step is skipped.
     joined : bool
@@ -60,6 +63,7 @@ class Use:
     name: str
     layer: keras.layers.RNN
     zeros: list[tf.Tensor] = field(default_factory=list)
+    count: tf.Tensor | None = None
     mask: tf.Tensor | None = None
     joined: bool = True
 
@@ -71,6 +75,8 @@ class ProbedRun:
     ----------
     layers : dict of keras.layers.RNN to str
         The layers to look into, with their names.
+    rescaled : bool
+        Whether the backward pass is kept in range (`course_lib.models.rescaling`).
 
     Attributes
     ----------
@@ -83,7 +89,8 @@ class ProbedRun:
         It watched every zero.
     """
 
-    def __init__(self, layers: dict[keras.layers.RNN, str]) -> None:
+    def __init__(self, layers: dict[keras.layers.RNN, str], rescaled: bool = False) -> None:
+        self.rescaled = rescaled
         self.uses: list[Use] = []
         self.out_of_sight: list[str] = []
         self.tape = tf.GradientTape(watch_accessed_variables=False)
@@ -123,16 +130,28 @@ class ProbedRun:
             if not keras.tree.is_nested(initial_state):
                 initial_state = [initial_state]
             initial_state = keras.tree.map_structure(tf.convert_to_tensor, initial_state)
-            new = _Probe(layer.cell, initial_state, sequences, training, self._layers[layer])
-            for use in new.uses:
+            probe = _Probe(layer.cell, initial_state, sequences, training, self._layers[layer])
+            if not probe.uses:  # states that are whole numbers
+                return inner_loop(sequences, initial_state, mask, training)
+            is_first = not self.uses
+            for use in probe.uses:
                 use.layer, use.mask = layer, _as_booleans(mask)
-            zeros = keras.tree.flatten(new.zeros)
+            self.uses += probe.uses
+            loop: Any = probe
+            if self.rescaled:
+                # With its last states handed on, gradient enters at the last step in two ways.
+                several = layer.return_sequences or layer.return_state
+                loop = _RescalingCell(probe, several, is_first, sequences)
+                initial_state = loop.first_states(initial_state)
+            zeros = loop.all_zeros
             self.tape.watch(zeros)
-            self.uses += new.uses
             steps = _steps_type(len(zeros))(sequences, *zeros)
             with Replacements() as replace:
-                replace(layer, "cell", new)
-                return keras.layers.RNN.inner_loop(layer, steps, initial_state, mask, training)
+                replace(layer, "cell", loop)
+                last, outputs, states = keras.layers.RNN.inner_loop(
+                    layer, steps, initial_state, mask, training
+                )
+            return last, outputs, list(states)[:-1] if self.rescaled else states
 
         return probing
 
@@ -158,11 +177,16 @@ class _Probe:
             self.zeros = [_zeros_over_time(state, sequences) for state in floating]
             self.uses = [Use(name, None, self.zeros)] if self.zeros else []
 
+    @property
+    def all_zeros(self) -> list[tf.Tensor]:
+        """ε as a flat list, which the loop gets."""
+        return keras.tree.flatten(self.zeros)
+
     def __call__(self, steps: Any, states: Any) -> tuple[Any, Any]:
         inputs, *zeros = steps
-        return self._step(inputs, keras.tree.pack_sequence_as(self.zeros, zeros), states)
+        return self.step(inputs, keras.tree.pack_sequence_as(self.zeros, zeros), states)
 
-    def _step(self, inputs: Any, zeros: Any, states: Any) -> tuple[Any, Any]:
+    def step(self, inputs: Any, zeros: Any, states: Any) -> tuple[Any, Any]:
         takes = getattr(self.cell, "call_signature_parameters", ())
         options = {"training": self.training} if "training" in takes else {}
         if self.inner:
@@ -183,12 +207,65 @@ class _Probe:
         """Let each cell of a stack add its own zero, so that the next one reads it."""
 
         def with_zero(probe: _Probe, own: Any) -> Callable[..., Any]:
-            return lambda inputs, states: probe._step(inputs, own, states)
+            return lambda inputs, states: probe.step(inputs, own, states)
 
         cells = [with_zero(*pair) for pair in zip(self.inner, zeros, strict=True)]
         with Replacements() as replace:
             replace(self.cell, "cells", cells)
             return self.cell(inputs, states, **options)
+
+
+class _RescalingCell:
+    """A probed cell that keeps the gradient in range: see `course_lib.models.rescaling`."""
+
+    def __init__(
+        self, probe: _Probe, every_step: bool, is_first: bool, sequences: tf.Tensor
+    ) -> None:
+        self._probe, self._every_step = probe, every_step
+        self._is_first = is_first  # then nobody asks for a gradient by what comes in
+        state = probe.uses[0].zeros[0][:, 0]
+        self._first_count = tf.zeros_like(tf.reshape(state, (tf.shape(state)[0], -1))[:, :1])
+        zero_count = _zeros_over_time(self._first_count, sequences)
+        self.all_zeros = [*probe.all_zeros, zero_count]
+        for use in probe.uses:
+            use.count = zero_count
+
+    def first_states(self, states: Any) -> list[Any]:
+        """Return the states before the first step, with the count as one more."""
+        count, flat = self._first_count, keras.tree.flatten(states)
+        if not self._is_first:
+            count, flat = self._for_floats(hand_back_unscaled, count, flat)
+        return [*keras.tree.pack_sequence_as(states, flat), count]
+
+    def __call__(self, steps: Any, states: Any) -> tuple[Any, Any]:
+        inputs, *zeros, zero_count = steps
+        *states, count = states
+        if not self._is_first:
+            count, (inputs,) = self._for_floats(hand_back_unscaled, count, [inputs])
+        zeros = keras.tree.pack_sequence_as(self._probe.zeros, zeros)
+        output, states = self._probe.step(inputs, zeros, states)
+
+        def rescaled(count: tf.Tensor, tensors: list[tf.Tensor]) -> Any:
+            count, first, rest = hand_back_rescaled(
+                count, tensors[0], tensors[1:], self._every_step
+            )
+            return count, [first, *rest]
+
+        states = states if keras.tree.is_nested(states) else [states]
+        flat = [output, *keras.tree.flatten(states)]
+        count, (output, *flat) = self._for_floats(rescaled, count + zero_count, flat)
+        return output, [*keras.tree.pack_sequence_as(states, flat), count]
+
+    @staticmethod
+    def _for_floats(
+        operation: Callable[..., Any], count: tf.Tensor, tensors: list[tf.Tensor]
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Apply an operation to the tensors that can have a gradient."""
+        floats = [i for i, tensor in enumerate(tensors) if tensor.dtype.is_floating]
+        count, results = operation(count, [tensors[i] for i in floats])
+        for i, result in zip(floats, results, strict=True):
+            tensors[i] = result
+        return count, tensors
 
 
 def recurrent_layers(model: keras.Model) -> dict[keras.layers.RNN, str]:

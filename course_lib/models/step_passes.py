@@ -1,9 +1,9 @@
-"""Further backward passes for gradients by a state that the number format wrote as 0.
+"""The backward pass through time, and what has to be done where a gradient is still too small.
 
-As for layers (`course_lib.models.backward`): the backward pass is linear, so with the loss times
-2^k every gradient is larger by exactly 2^k. One such pass shows some 30 decades more of float32.
-A gradient through time often falls by hundreds; the third pass then computes in float64, down to
-2e-308.
+The pass begins with the loss times 2^k. Where an entry comes out as 0, or nearly, it is repeated
+and rescaled as it goes (`course_lib.models.rescaling`). Both are exact, and undone here in
+float64, so what is 0 then is 0 at every scale, as a rule. What is left are gradients that fall out
+of the format between two layers: there one more pass computes in float64.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from course_lib.models.backward import FORMATS, Format
-from course_lib.models.measurements import Measured, Measurement, Place
+from course_lib.models.backward import FORMATS
+from course_lib.models.measurements import Measured, Place, Plan
+from course_lib.models.rescaling import RESCALING
 
 __all__ = ["StepGradient", "all_passes", "steps_left"]
 
 Array = NDArray[np.float64]
-CLEAR = 0.5  # times any number of the format it is not 0
+FIRST_EXPONENT = 60  # the loss is multiplied by 2^this, until more is known
+MOST_ROOM = 120
+ROOM_WORTH_A_PASS = 16
 
 
 @dataclass(eq=False)
@@ -30,67 +34,63 @@ class StepGradient:
 
     Attributes
     ----------
+    place : Place
+    mask : ndarray of bool, shape (batch, time), or None
     parts : list of ndarray, each of shape (batch, time, units)
         The gradient by h, and by the second state where there is one; NaN at masked steps.
-    left : ndarray of int, shape (batch, time)
-        Steps that the sample still reads; −1 at masked steps.
-    lost, unexplained : ndarray of bool, shape (batch, time, units)
-        Entries of the first part that were 0 in the first pass; those that still are, and of
-        which no pass could say why.
+    sure : bool
+        Whether a 0 is one at every scale.
     """
 
     place: Place
     mask: NDArray[np.bool_] | None
     parts: list[Array]
-    left: NDArray[np.int_]
-    lost: NDArray[np.bool_]
-    unexplained: NDArray[np.bool_]
-
-    def count(self, entries: NDArray[np.bool_]) -> NDArray[np.int_]:
-        """Count entries by step."""
-        return entries.sum(axis=(0, *range(2, entries.ndim)))
-
-    @property
-    def zeros(self) -> NDArray[np.bool_]:
-        """Entries of the first part that are 0."""
-        return self.parts[0] == 0
+    sure: bool = True
 
 
 def all_passes(
-    measurement: Measurement,
-    measure: Callable[[int], Measured],
-    in_float64: Callable[[], Measured | None],
+    plan: Plan, measure: Callable[[int, bool], Measured], in_float64: Callable[[int], Any]
 ) -> tuple[float, list[StepGradient], int]:
     """Return the loss, the gradient at every place, and the number of passes.
 
     Parameters
     ----------
-    measurement : Measurement
+    plan : Plan
+        How to begin; it is brought up to date for the next time.
     measure : callable
-        One pass, with the loss times two to the power of its argument.
+        One pass, with the loss times two to the power of its first argument; the second says
+        whether it is rescaled as it goes.
     in_float64 : callable
-        One pass in float64, or None where the model cannot compute in it.
+        One rescaled pass in float64, or None where the model cannot compute in it.
     """
-    first = measure(0)
-    found = [
-        _first_look(place, parts, mask)
-        for place, parts, mask in zip(measurement.places, first.gradients, first.masks, strict=True)
-    ]
-    passes = 1
-    if not any(map(_is_faint, found)) or not all(map(_is_finite, found)):
-        return first.loss, found, passes
-    scaled, more = _scaled_pass(measurement, measure, found)
-    passes += more
-    if scaled is not None:
-        for gradient, parts in zip(found, scaled.gradients, strict=True):
-            _take(gradient, parts, scaled.exponent, FORMATS[gradient.place.dtype])
-    if any(gradient.unexplained.any() for gradient in found):
-        wide = in_float64()
-        if wide is not None:
-            passes += 1
-            for gradient, parts in zip(found, wide.gradients, strict=True):
-                _take(gradient, parts, 0, FORMATS["float64"], below=_exact_above(gradient, scaled))
-    return first.loss, found, passes
+    passes = 0
+
+    def one(exponent: int, rescaled: bool) -> Measured:
+        nonlocal passes
+        passes += 1
+        return measure(exponent, rescaled)
+
+    best = one(FIRST_EXPONENT if plan.exponent is None else plan.exponent, plan.rescaled)
+    if best.exponent and not best.is_finite:
+        best = one(0, plan.rescaled)
+    if not plan.rescaled and best.is_finite and _is_faint(best):
+        if _room(best) > best.exponent + ROOM_WORTH_A_PASS:
+            best = one(_room(best), False)
+        if not best.is_finite or _is_faint(best):
+            plan.rescaled = True
+            best = one(FIRST_EXPONENT, True)
+            best = best if best.is_finite else one(0, True)
+    plan.exponent = _room(best)
+    found = [_gradient(best, i) for i in range(len(best.places))]
+    doubtful = _doubtful(found, best.exponent)
+    if doubtful and best.is_finite:
+        wide = in_float64(FIRST_EXPONENT)
+        passes += wide is not None
+        for i in doubtful:
+            found[i].sure = wide is not None and wide.is_finite
+            if found[i].sure:
+                _take(found[i], _gradient(wide, i), best.exponent)
+    return best.loss, found, passes
 
 
 def steps_left(
@@ -103,112 +103,85 @@ def steps_left(
     return np.where(read, after, -1)
 
 
-def _first_look(
-    place: Place, parts: list[np.ndarray], mask: NDArray[np.bool_] | None
-) -> StepGradient:
-    gradients = [part.astype(np.float64) for part in parts]
-    if mask is not None:
-        for gradient in gradients:
-            gradient[~mask] = np.nan
-    batch, time = gradients[0].shape[:2]
-    lost = gradients[0] == 0
-    return StepGradient(
-        place=place,
-        mask=mask,
-        parts=gradients,
-        left=steps_left(mask, (batch, time), place.backwards),
-        lost=lost,
-        unexplained=lost.copy() if place.connected else np.zeros_like(lost),
-    )
-
-
-def _is_finite(gradient: StepGradient) -> bool:
-    return all(np.isfinite(part[gradient.left >= 0]).all() for part in gradient.parts)
-
-
-def _is_faint(gradient: StepGradient) -> bool:
-    """Whether an entry is 0 though a way leads to the loss, or so small that digits are lost."""
-    if not gradient.place.connected:
-        return False
-    format = FORMATS[gradient.place.dtype]
-    for i, part in enumerate(gradient.parts):
-        read = gradient.left >= (0 if i == 0 else 1)  # c_T does not act but through h_T
-        if (np.abs(part[read]) < math.ldexp(1.0, format.smallest)).any():
-            return True
-        by_step = np.where(read, np.abs(part).max(axis=tuple(range(2, part.ndim))), np.nan)
-        if (by_step < math.ldexp(1.0, format.smallest + format.exact)).any():
-            return True
+def _is_faint(measured: Measured) -> bool:
+    """Whether an entry is 0, or so small that digits may be lost, where a gradient could be."""
+    for place, parts, mask in zip(measured.places, measured.gradients, measured.masks, strict=True):
+        format = FORMATS[place.dtype]
+        limit = math.ldexp(1.0, format.smallest)
+        for i, part in enumerate(parts):
+            sizes = np.abs(part)
+            small = (sizes < limit).any(axis=tuple(range(2, part.ndim)))
+            small |= sizes.max(axis=tuple(range(2, part.ndim))) < limit * 2.0**format.exact
+            if i:  # c does not act at the last step but through h
+                small[steps_left(mask, small.shape, place.backwards) == 0] = False
+            if place.connected and (small if mask is None else small & mask).any():
+                return True
     return False
 
 
-def _scaled_pass(
-    measurement: Measurement, measure: Callable[[int], Measured], found: list[StepGradient]
-) -> tuple[Measured | None, int]:
-    """Repeat the pass with the largest scale at which nothing overflows, in at most four tries."""
-    formats = [FORMATS[gradient.place.dtype] for gradient in found]
-    rooms = [
-        format.largest - format.reserve - math.frexp(largest)[1]
-        for format, gradient in zip(formats, found, strict=True)
-        for largest in [max(float(np.nanmax(np.abs(part), initial=0)) for part in gradient.parts)]
-        if largest > 0
-    ]
-    highest = FORMATS[measurement.loss_dtype].largest - 1  # 2^k itself has to be a number
-    exponent = min([*rooms, highest])
-    for tries in range(1, 5):
-        if exponent <= 0:
-            return None, tries - 1
-        scaled = measure(exponent)
-        if all(
-            np.isfinite(part[gradient.left >= 0]).all()
-            for gradient, parts in zip(found, scaled.gradients, strict=True)
-            for part in parts
-        ):
-            return scaled, tries
-        exponent -= min(format.reserve for format in formats)
-    return None, 4
+def _room(measured: Measured) -> int:
+    """Return the k for which the largest gradient times 2^k is well below overflow."""
+    rooms = [MOST_ROOM if measured.is_finite else 0]
+    for place, largest in zip(measured.places, measured.largest, strict=True):
+        format = FORMATS[place.dtype]
+        if 0 < largest < math.inf:
+            top = math.frexp(largest)[1] - measured.exponent
+            rooms.append(format.largest - format.reserve - top)
+    return max(0, min(rooms))
 
 
-def _exact_above(gradient: StepGradient, scaled: Measured | None) -> float:
-    """Return the size above which the passes so far showed all digits."""
-    format = FORMATS[gradient.place.dtype]
-    exponent = 0 if scaled is None else scaled.exponent
-    return math.ldexp(1.0, format.smallest + format.exact - exponent)
+def _gradient(measured: Measured, i: int) -> StepGradient:
+    """Return the gradient at place i in float64, with every scale undone."""
+    place, mask, counts = measured.places[i], measured.masks[i], measured.counts[i]
+    parts = []
+    for part in measured.gradients[i]:
+        gradient = np.multiply(part, math.ldexp(1.0, -measured.exponent), dtype=np.float64)
+        if counts is not None:
+            shape = (*counts.shape[:2], *[1] * (part.ndim - 2))
+            quanta = RESCALING[place.dtype].quantum * counts.reshape(shape).astype(int)
+            gradient = _times_power_of_two(gradient, -quanta)
+        if mask is not None:
+            gradient[~mask] = np.nan
+        parts.append(gradient)
+    return StepGradient(place, mask, parts)
 
 
-def _take(
-    gradient: StepGradient,
-    parts: list[np.ndarray],
-    exponent: int,
-    format: Format,
-    below: float | None = None,
-) -> None:
-    """Take over what a further pass shows of entries that were too small, and explain zeros."""
-    own = FORMATS[gradient.place.dtype]
-    below = math.ldexp(1.0, own.smallest + own.exact) if below is None else below
-    for part, wider in zip(gradient.parts, parts, strict=True):
-        better = np.ldexp(wider.astype(np.float64), -exponent)
-        np.copyto(part, better, where=np.abs(part) < below)
-    gradient.unexplained &= gradient.zeros
-    gradient.unexplained &= ~_is_true_zero(gradient, np.abs(parts[0]), format)
+def _times_power_of_two(values: Array, exponents: NDArray[np.int_]) -> Array:
+    """Return values · 2^exponents; in two steps, for 2^−1500 is no number of its own."""
+    half = exponents // 2
+    values *= np.ldexp(1.0, half)
+    values *= np.ldexp(1.0, exponents - half)
+    return values
 
 
-def _is_true_zero(gradient: StepGradient, sizes: np.ndarray, format: Format) -> NDArray[np.bool_]:
-    """Return, entry by entry, whether a 0 of this pass has to be a true one.
+def _doubtful(found: list[StepGradient], exponent: int) -> list[int]:
+    """Return the places where something may have been lost on the way from another layer.
 
-    It is where a clearly larger gradient arrived at the step that the sample reads next, or where
-    nothing has arrived at any later step, though something has at other places.
+    There a gradient entered that was too small for the format: nothing arrives at all, or another
+    layer handed on what is out of range.
     """
-    by_step = sizes.max(axis=tuple(range(2, sizes.ndim)))  # (batch, time)
-    by_step = np.where(gradient.left >= 0, by_step, 0.0)
-    batch, longest = len(by_step), int(gradient.left.max()) + 1
-    aligned = np.zeros((batch, longest + 1))  # by steps left, shifted: what arrives from there
-    rows, columns = np.nonzero(gradient.left >= 0)
-    aligned[rows, gradient.left[rows, columns] + 1] = by_step[rows, columns]
-    clear = CLEAR if format is not FORMATS["float64"] else math.ldexp(1.0, -500)
-    nothing_yet = np.cumsum(aligned[:, :-1], axis=1) == 0
-    is_true = (aligned[:, :-1] >= clear) | (nothing_yet & bool(aligned.any()))
-    if format is FORMATS["float64"]:
-        is_true |= not aligned.any()
-    result = np.zeros(by_step.shape, bool)
-    result[rows, columns] = is_true[rows, gradient.left[rows, columns]]
-    return result.reshape(*result.shape, *[1] * (sizes.ndim - 2))
+    doubtful = []
+    for i, gradient in enumerate(found):
+        others = [other for j, other in enumerate(found) if j != i]
+        if not gradient.place.connected:
+            continue
+        if not (np.abs(gradient.parts[0]) > 0).any() or any(
+            _is_out_of_range(other, exponent) for other in others
+        ):
+            doubtful.append(i)
+    return doubtful
+
+
+def _is_out_of_range(gradient: StepGradient, exponent: int) -> bool:
+    format = FORMATS[gradient.place.dtype]
+    sizes = np.abs(gradient.parts[0])
+    limit = math.ldexp(1.0, format.smallest + format.exact - exponent)
+    return bool(((sizes < limit) & (sizes > 0)).any())
+
+
+def _take(gradient: StepGradient, wide: StepGradient, exponent: int) -> None:
+    """Take over from a pass in float64 what was too small in the first one."""
+    format = FORMATS[gradient.place.dtype]
+    limit = math.ldexp(1.0, format.smallest + format.exact - exponent)
+    for part, better in zip(gradient.parts, wide.parts, strict=True):
+        np.copyto(part, better, where=np.abs(part) < limit)

@@ -67,14 +67,18 @@ class TimeStepFlow:
         Whether the cell's output is its state h_t. If not, the gradient is by the state alone,
         with the output of the same step held fixed.
     underflowed, true_zeros, unresolved : ndarray of int, shape (time,)
-        Entries of ∂𝓛/∂h_t that the format wrote as 0 and a further pass recovered; entries that
-        are 0 at every scale; entries that are 0 and of which no pass could say why.
+        Entries of ∂𝓛/∂h_t that the format writes as 0, and that were recovered by scaling;
+        entries that are 0 at every scale; entries that are 0 and may have been lost on the way
+        from another layer, as a rule none.
+    zeros_are_sure : bool
+        Whether every 0 is one at every scale, so that none is unresolved.
     dtype : str
         The format that the layer computes in.
     loss : float
         The loss that was differentiated.
     passes : int
-        Backward passes: 1, and more where entries were exactly 0.
+        Backward passes: 1, and more where a gradient left the range of the format, at the large
+        end or between two layers.
     """
 
     name: str
@@ -84,9 +88,7 @@ class TimeStepFlow:
     backwards: bool
     last_step_only: bool
     joined: bool
-    underflowed: NDArray[np.int_]
-    true_zeros: NDArray[np.int_]
-    unresolved: NDArray[np.int_]
+    zeros_are_sure: bool
     dtype: str
     loss: float
     passes: int
@@ -146,6 +148,24 @@ class TimeStepFlow:
             return None
         return rms[-1], rms[arriving[0]], len(rms) - 1 - int(arriving[0])
 
+    @cached_property
+    def underflowed(self) -> NDArray[np.int_]:
+        """Entries by step that the format writes as 0, and that were recovered by scaling."""
+        return self._counted((np.abs(self.gradients) < self.limit) & (self.gradients != 0))
+
+    @cached_property
+    def true_zeros(self) -> NDArray[np.int_]:
+        """Entries by step that are 0 at every scale."""
+        return self._counted((self.gradients == 0) & self.zeros_are_sure)
+
+    @cached_property
+    def unresolved(self) -> NDArray[np.int_]:
+        """Entries by step that are 0 and may have been lost on the way from another layer."""
+        return self._counted((self.gradients == 0) & (not self.zeros_are_sure))
+
+    def _counted(self, entries: NDArray[np.bool_]) -> NDArray[np.int_]:
+        return entries.sum(axis=(0, *range(2, entries.ndim)))
+
     @property
     def limit(self) -> float:
         """The smallest number that TensorFlow does not write as 0 in `dtype`."""
@@ -201,14 +221,14 @@ class TimeStepFlow:
                 f"{self.dtype} writes gradients below {self.limit:.1e} as 0: it lost "
                 f"{counted(int(self.underflowed.sum()), 'entry', 'entries')} at "
                 f"{counted(int((self.underflowed > 0).sum()), 'step')}. Training sees those "
-                "zeros; a further backward pass recovered the norms shown here."
+                "zeros; a rescaled backward pass recovered the norms shown here."
             )
         if not np.nan_to_num(self.gradients, nan=0.0).any():
             sentences.append("Nothing arrives at any step.")
         if self.unresolved.any():
             sentences.append(
-                f"{counted(int(self.unresolved.sum()), 'zero')} could not be explained: too "
-                "small for every format, or an underflow between the layers."
+                f"{counted(int(self.unresolved.sum()), 'zero')} could not be explained: they may "
+                "have been lost on the way from another layer."
             )
         return sentences
 
@@ -292,8 +312,9 @@ def by_time_step(
     Keras keeps that of ``model.fit``. The model is the same afterwards, bit for bit: weights,
     moving averages, seeds, states, metrics.
 
-    Where an entry is exactly 0, the pass is repeated with the loss times 2^k (which is exact), and
-    where that is not enough, in float64: that tells an underflow from a true 0.
+    A gradient through time soon leaves the range of its format. The backward pass is therefore
+    rescaled as it goes, by powers of two, which is exact: the result does not underflow, and says
+    which of its entries training would have read as 0.
 
     Parameters
     ----------
@@ -334,22 +355,23 @@ def by_time_step(
         with in_one_sentence(cannot_run):
             model(batch.x)
     names = _chosen(model, layer)
-    measurement = Measurement.of(model, names, loss, bool(training), batch)
+    options = (model, names, loss, bool(training), batch)
+    plain = Measurement.of(*options)
 
-    def one_pass(exponent: int) -> Measured:
+    def one_pass(exponent: int, rescaled: bool) -> Measured:
+        measurement = Measurement.of(*options, rescaled=True) if rescaled else plain
         with in_one_sentence(cannot_run):
             return measurement(batch, exponent)
 
-    def in_float64() -> Measured | None:
-        wide = Measurement.of(model, names, loss, bool(training), batch, wide=True)
-        return wide.if_possible(batch)
+    def in_float64(exponent: int) -> Measured | None:
+        wide = Measurement.of(*options, rescaled=True, wide=True)
+        return wide.if_possible(batch, exponent)
 
-    value, found, passes = all_passes(measurement, one_pass, in_float64)
+    value, found, passes = all_passes(plain.plan, one_pass, in_float64)
     return {one.place.name: _result(one, value, passes) for one in found}
 
 
 def _result(found: StepGradient, loss: float, passes: int) -> TimeStepFlow:
-    zeros = found.zeros
     return TimeStepFlow(
         name=found.place.name,
         gradients=found.parts[0],
@@ -358,9 +380,7 @@ def _result(found: StepGradient, loss: float, passes: int) -> TimeStepFlow:
         backwards=found.place.backwards,
         last_step_only=not found.place.every_step,
         joined=found.place.joined,
-        underflowed=found.count(found.lost & ~zeros),
-        true_zeros=found.count(zeros & ~found.unexplained),
-        unresolved=found.count(found.unexplained),
+        zeros_are_sure=found.sure,
         dtype=found.place.dtype,
         loss=loss,
         passes=passes,
