@@ -91,7 +91,7 @@ def diagnose(
     steps : int
         Steps of a trial at most; it ends when the loss is clearly below the best constant answer's.
     seconds : float
-        After which a single trial is cut short.
+        After which a single trial is cut short; one that had not learnt by then shows no harm.
 
     Returns
     -------
@@ -189,7 +189,8 @@ class _TrialRoom:
             objective = objective_of(self.model, self.loss, self.batch)
             with unchanged(self.model):
                 outputs = self.model(self.batch.x)
-                baseline = constant_loss(objective, outputs, self.batch.y)
+                added = sum(float(keras.ops.sum(extra)) for extra in self.model.losses)
+                baseline = constant_loss(objective, outputs, self.batch.y) - added
             self._trials = Trials(
                 self.model,
                 self.batch.x,
@@ -243,7 +244,7 @@ class _Suspect:
 def _judge(seen: Examination, room: _TrialRoom) -> Iterator[Finding]:
     """Yield the findings; the first figure that explains the harm is the fault."""
     trial = room.own()
-    learns = trial.outcome == "learns"
+    learns = trial.outcome in ("learns", "unfinished")  # or nothing speaks against it
     suspects = [
         *_scale(seen, trial, room),
         *_dead(seen),
@@ -460,7 +461,7 @@ def _blocked(seen: Examination, trial: Trial) -> Iterator[_Suspect]:
 
 
 def _constant(trial: Trial) -> Iterator[_Suspect]:
-    if trial.outcome != "diverges" and trial.variation < BOUNDS["constant"]:
+    if trial.outcome in ("learns", "stalls") and trial.variation < BOUNDS["constant"]:
         differ = f"{trial.variation:.1g} of their size" if trial.variation else "nothing"
         yield _Suspect(
             "constant output",

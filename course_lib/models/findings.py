@@ -174,11 +174,15 @@ class Diagnosis:
 
     def summary(self) -> str:
         """Say in a sentence or two how the network is."""
-        stalls = self.trial is not None and self.trial.outcome != "learns"
+        outcome = self.trial.outcome if self.trial else ""
         if self.faults:
             kinds = " and ".join(dict.fromkeys(finding.kind for finding in self.faults))
             verdict = f"{self.model}: {kinds}."
-        elif stalls:
+        elif outcome == "unfinished":
+            verdict = (
+                f"{self.model} had no time to show whether it learns; pass a larger `seconds`."
+            )
+        elif outcome != "learns":
             kinds = " or ".join(dict.fromkeys(finding.kind for finding in self.findings))
             verdict = f"{self.model} got nowhere in the trial: {kinds}."
         elif self.findings:

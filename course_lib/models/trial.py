@@ -49,6 +49,7 @@ class Trial:
     learning_rate : float
         At the first step.
     seconds : float
+        Without the first step, which also builds the graph.
     cut_short : bool
         Whether it was stopped because it took too long.
     """
@@ -74,7 +75,7 @@ class Trial:
 
     @property
     def outcome(self) -> str:
-        """``"learns"``, ``"stalls"`` or ``"diverges"``."""
+        """``"learns"``, ``"stalls"``, ``"diverges"``, or ``"unfinished"`` if it was cut short."""
         if not np.isfinite(self.losses).all():
             return "diverges"
         goal = self.baseline - (1 - LEARNS) * abs(self.baseline)
@@ -83,7 +84,9 @@ class Trial:
             return "diverges"
         if self.last <= goal:
             return "learns"
-        return "diverges" if self.first <= goal else "stalls"
+        if self.first <= goal:
+            return "diverges"
+        return "unfinished" if self.cut_short else "stalls"
 
     def __repr__(self) -> str:
         return (
@@ -156,17 +159,23 @@ class Trials:
         x = self.x if x is None else x
         losses: list[float] = []
         ratios: list[float] = []
+        cut_short = False
         start = time.perf_counter()
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
         rate = float(self.optimizer.learning_rate) * factor
         self.optimizer.learning_rate.assign(rate)
         with unchanged(self.model):
-            while len(losses) < self.steps and time.perf_counter() - start < self.seconds:
+            while len(losses) < self.steps:
                 loss, ratio = self._step(x)
                 losses.append(float(loss))
                 ratios.append(float(ratio))
                 if not np.isfinite(losses[-1]) or self._is_over(losses):
+                    break
+                if len(losses) == 1:
+                    start = time.perf_counter()  # the first step also builds the graph
+                elif time.perf_counter() - start > self.seconds:
+                    cut_short = len(losses) < self.steps
                     break
             varies = variation(self.model(x))
         known = np.array(ratios[:FIRST])
@@ -179,7 +188,7 @@ class Trials:
             optimizer=type(self.optimizer).__name__,
             learning_rate=rate,
             seconds=time.perf_counter() - start,
-            cut_short=len(losses) < self.steps and time.perf_counter() - start >= self.seconds,
+            cut_short=cut_short,
         )
 
     def _is_over(self, losses: list[float]) -> bool:

@@ -289,6 +289,7 @@ def _verb(trial: Any) -> str:
         "learns": "falls below that of the best constant answer",
         "stalls": "does not get below that of the best constant answer",
         "diverges": "runs away",
+        "unfinished": "had no time to fall",
     }[trial.outcome]
 
 

@@ -156,6 +156,28 @@ def test_it_says_so_when_nothing_is_out_of_range():
     assert "got nowhere" in str(found)
 
 
+def test_a_trial_that_is_cut_short_shows_no_harm():
+    found = diagnose(*clinic.PATIENTS["sigmoids, twenty deep"].build(seed=1), seconds=1e-6)
+    assert found.trial.outcome == "unfinished"
+    assert found.healthy
+    assert "pass a larger `seconds`" in found.summary()
+
+
+def test_regularization_is_no_part_of_the_loss_that_has_to_fall():
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(40, 5)).astype("float32"), rng.normal(size=(40, 1)).astype("float32")
+    baselines = []
+    for strength in (0.0, 10.0):
+        regularizer = keras.regularizers.L2(strength) if strength else None
+        hidden = K.Dense(16, activation="tanh", kernel_regularizer=regularizer)
+        model = keras.Sequential([keras.Input((5,)), hidden, K.Dense(1)])
+        trial = diagnose(model, x, y, loss="mse", steps=30).trial
+        baselines.append(trial.baseline)
+        assert trial.first < 10
+    assert baselines[0] == pytest.approx(float(np.var(y)), rel=1e-4)
+    assert baselines[1] == pytest.approx(baselines[0], rel=1e-4)
+
+
 def test_a_network_that_is_only_slow_has_no_fault():
     model, x, y = clinic.PATIENTS["digits, two ReLU layers"].build(seed=2)
     model.compile(keras.optimizers.SGD(1e-3), LOGITS)

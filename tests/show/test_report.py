@@ -138,7 +138,7 @@ def test_it_loads_nothing_and_every_picture_has_words(page):
     assert len(loaded) == len(pictures)
 
 
-def test_it_names_its_language_title_and_both_colour_schemes(page, tmp_path):
+def test_it_names_its_language_title_and_both_color_schemes(page, tmp_path):
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert text.startswith("<!DOCTYPE html>")
     assert page.all("html") == [{"lang": "en"}]
