@@ -8,6 +8,7 @@ here keeps a model alive.
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections import Counter
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ _VOLATILE = {
     "_loss_ids",
     "_called",
     "built",
+    "_eval_epoch_iterator",
     "history",
     "stop_training",
     "optimizer",
@@ -254,10 +256,11 @@ class Measurement:
         run = ProbedRun(layers, self._rescaled)
         with attributes_put_back(model), _computing_in_float64(model, self._wide):
             loss = run.run(model, x, self._training, objective)
-        if run.out_of_sight:
+        if run.out_of_sight or not run.uses:
+            name = (run.out_of_sight or self._names)[0]
             raise FlowError(
-                f"the layer {run.out_of_sight[0]} runs inside a `tf.function` or a loop of the "
-                "model's own, where its steps cannot be seen; leave it out with `layer=`."
+                f"no step of the layer {name} can be seen: the model does not run it, or runs it "
+                "inside a `tf.function` or a loop of its own; choose others with `layer=`."
             )
         seed = tf.cast(seed, loss.dtype)
         zeros = [[*use.zeros, *([use.count] if self._rescaled else [])] for use in run.uses]
@@ -339,23 +342,25 @@ def attributes_put_back(model: keras.Model) -> Iterator[None]:
 
 
 def _contents(layer: keras.Layer) -> list[tuple[Any, Any]]:
+    """Return the lists, dicts and sets of a layer, Keras's own kinds too, and what they hold."""
     return [
-        (value, type(value).copy(value))
+        (value, dict(value) if isinstance(value, dict) else list(value))
         for value in vars(layer).values()
-        if type(value) in (list, dict, set)
+        if isinstance(value, list | dict | set)
     ]
 
 
 def _put_back(container: Any, contents: Any) -> None:
-    if len(container) == len(contents) and all(
-        a is b for a, b in zip(container, contents, strict=True)
+    if all(map(operator.is_, _flat(container), _flat(contents))) and len(container) == len(
+        contents
     ):
         return
     container.clear()
-    if isinstance(container, list):
-        container.extend(contents)
-    else:
-        container.update(contents)
+    (container.extend if isinstance(container, list) else container.update)(contents)
+
+
+def _flat(container: Any) -> list[Any]:
+    return [*container, *container.values()] if isinstance(container, dict) else [*container]
 
 
 def _signature(batch: Batch) -> Any:
