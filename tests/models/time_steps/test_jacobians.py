@@ -43,7 +43,10 @@ LAYERS = {
     "GRU": lambda: K.GRU(4, dtype="float64"),
     "backwards": lambda: K.GRU(4, go_backwards=True, return_sequences=True, dtype="float64"),
     "a stack of cells": lambda: K.RNN(
-        [K.LSTMCell(2, dtype="float64"), K.GRUCell(3, dtype="float64")], dtype="float64"
+        K.StackedRNNCells(
+            [K.LSTMCell(2, dtype="float64"), K.GRUCell(3, dtype="float64")], dtype="float64"
+        ),
+        dtype="float64",
     ),
 }
 
