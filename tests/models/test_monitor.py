@@ -35,15 +35,18 @@ def run(model, x, y, callbacks=(), epochs=3, batch_size=4):
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_a_look_is_what_by_layer_measures(animal, training):
+def test_a_look_is_what_by_layer_measures_and_leaves_the_model_as_it_was(animal, training, bits):
     model, x, y, loss = animal
     if not model.built:
         model(x)
     expected = gradient_flow.by_layer(model, x, y, loss=loss, training=training)
     monitor = GradientMonitor(x, y, loss=loss, training=training)
+    before = bits(model)
     monitor.set_model(model)
     monitor.on_train_begin()
     monitor.on_train_batch_begin(0)
+    monitor.on_train_batch_begin(1)
+    assert bits(model) == before
     flow = monitor.flow()
     assert flow.names == monitor.names == expected.names
     assert flow.dtype == expected.dtype
@@ -286,32 +289,24 @@ def test_time_steps_are_measured_when_asked_for(bits):
 # ---------------------------------------------------------------- the training does not notice
 
 
-@pytest.mark.parametrize("measured_in_training", [False, True])
-def test_a_fit_with_and_without_a_monitor_is_the_same_bit_for_bit(
-    animal, request, measured_in_training, bits
-):
-    make = request.node.callspec.params["animal"]
-    from pathlib import Path  # noqa: F401
-
-    zoo = request.getfixturevalue("zoo")
-    weights, losses, extra = [], [], []
+def test_a_fit_with_and_without_a_monitor_is_the_same_bit_for_bit(animal, request, bits, zoo):
+    """Measured as in training, where Batch Norm, dropout and spectral norm write."""
+    name = request.node.callspec.params["animal"]
+    results = []
     for watched in (False, True):
-        model, x, y, loss = zoo(make)
+        model, x, y, loss = zoo(name)
         if not model.built:
             model(x)
-        compiled(model, loss, jit_compile=False)
-        size = len(keras.tree.flatten(x)[0])
-        batch = size if make == "stateful" else 3
-        monitor = GradientMonitor(x, y, every=2, training=measured_in_training)
+        # Keras recomputes layers in the backward pass only where TensorFlow computes at once.
+        compiled(model, loss, jit_compile=False, run_eagerly=name == "recomputed")
+        monitor = GradientMonitor(x, y, every=2, training=True)
+        batch_size = len(keras.tree.flatten(x)[0]) if name == "stateful" else 3
         keras.utils.set_random_seed(2)
-        run_options = {"epochs": 3, "batch_size": batch}
-        history = run(model, x, y, [monitor] if watched else [], **run_options)
-        weights.append(bits(model)[0])
-        losses.append(history.history["loss"])
-        extra.append([np.asarray(v).tobytes() for v in model.optimizer.variables])
-    assert weights[0] == weights[1]
-    assert losses[0] == losses[1]
-    assert extra[0] == extra[1]
+        callbacks = [monitor] if watched else []
+        history = run(model, x, y, callbacks, epochs=3, batch_size=batch_size)
+        optimizer = [np.asarray(v).tobytes() for v in model.optimizer.variables]
+        results.append((bits(model)[0], optimizer, history.history["loss"]))
+    assert results[0] == results[1]
     assert np.isfinite(monitor.history["loss"]).all()
 
 
@@ -320,6 +315,8 @@ def test_the_course_s_fit_is_the_same_with_and_without_a_monitor(animal, request
     name = request.node.callspec.params["animal"]
     if name in ("several_outputs", "named_outputs"):
         pytest.skip("`training.fit` takes one target")
+    if name == "recomputed":
+        pytest.skip("Keras recomputes layers only where TensorFlow computes at once")
     results = []
     for watched in (False, True):
         model, x, y, loss = zoo(name)
@@ -362,19 +359,6 @@ def test_control_a_callback_that_does_disturb_is_noticed(bits):
     assert results[0] != results[1]
 
 
-def test_layers_are_as_they_were(animal, bits):
-    model, x, y, loss = animal
-    if not model.built:
-        model(x)
-    monitor = GradientMonitor(x, y, loss=loss)
-    before = bits(model)
-    monitor.set_model(model)
-    monitor.on_train_begin()
-    monitor.on_train_batch_begin(0)
-    monitor.on_train_batch_begin(1)
-    assert bits(model) == before
-
-
 def test_an_eager_model_can_be_watched():
     model = compiled(small(), run_eagerly=True)
     monitor = GradientMonitor(X[:32], Y[:32], every=12)
@@ -398,7 +382,9 @@ def test_what_a_look_costs_is_measured():
     x = np.concatenate([X] * 4)
     case = _compare(small(), x, np.concatenate([Y] * 4), 1)
     assert case["step_seconds"] > 0
-    assert case["ratio"] > 0
+    assert case["look_seconds"] > 0
+    assert 1 < case["ratio"] < 10
+    assert case["in_turns"] > 0
 
 
 # ---------------------------------------------------------------- TensorBoard
