@@ -13,13 +13,27 @@ def clip_globally(gradients, limit):
     return [g * (limit / max(norm, limit)) for g in gradients]
 
 
-LONG_AND_SHORT = itertools.cycle([30.0, 0.1])  # so that every check sees both
+SCALES = itertools.cycle([30.0, 0.1, 0.0])  # so that every check sees all three
 
 
 def gradient_lists(rng):
-    """Return three arrays, in turn longer and shorter than the limit, and a limit."""
-    scale = next(LONG_AND_SHORT)
+    """Return three arrays, in turn longer than the limit, shorter, and zeros, and a limit."""
+    scale = next(SCALES)
     return [scale * rng.standard_normal(n) for n in [(2, 3), (4,), (3, 3)]], rng.uniform(2, 3)
+
+
+def stretch_to_the_limit(gradients, limit):
+    """Return the gradient with norm `limit`, also where it was shorter."""
+    norm = np.sqrt(sum(np.sum(g**2) for g in gradients))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return [g * (limit / norm) for g in gradients]
+
+
+def divide_by_the_norm(gradients, limit):
+    """Return (3), but NaN for a gradient of zeros."""
+    norm = np.sqrt(sum(np.sum(g**2) for g in gradients))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return [g * (limit / norm) * (norm > limit) + g * (norm <= limit) for g in gradients]
 
 
 GLOBAL_NORM = Exercise(
@@ -54,10 +68,13 @@ GLOBAL_NORM = Exercise(
         ),
         Mistake(
             "always stretched to the limit",
-            lambda gradients, limit: [
-                g * limit / np.sqrt(sum(np.sum(v**2) for v in gradients)) for g in gradients
-            ],
+            stretch_to_the_limit,
             "A gradient shorter than the limit has been made longer. Clipping leaves it as it is.",
+        ),
+        Mistake(
+            "NaN from zeros",
+            divide_by_the_norm,
+            "A gradient of zeros has become NaN: limit / norm is infinite there, and 0 · ∞ is NaN.",
         ),
         Mistake(
             "by value",
@@ -131,13 +148,15 @@ def judge_gradient(g):
         return f"Your gradient has shape {g.shape}; it takes four entries, shape (4,)."
     if not np.isfinite(g).all() or not g.any():
         return "It takes finite entries that are not all 0, or there is no direction to turn."
-    cosine = value_cosine(g, 1.0)
-    angle = np.degrees(np.arccos(min(cosine, 1.0)))
-    if angle > 55:
-        return None
     if np.abs(g).max() <= 1:
         return "No entry is above 1, so nothing is clipped and nothing turns."
-    return f"Clipping at 1 turns it by {angle:.0f}°; it takes more than 55°."
+    direction = g / np.abs(g).max()  # squares of 1e200 are infinite
+    clipped = np.clip(g, -1, 1)
+    cosine = direction @ clipped / (np.linalg.norm(direction) * np.linalg.norm(clipped))
+    angle = np.degrees(np.arccos(min(cosine, 1.0)))
+    return (
+        None if angle > 55 else f"Clipping at 1 turns it by {angle:.0f}°; it takes more than 55°."
+    )
 
 
 TURN_IT = Exercise(
@@ -152,6 +171,11 @@ TURN_IT = Exercise(
             "Clipping at 1 turns it by 0°; it takes more than 55°.",
         ),
         Mistake(
+            "all alike, and their squares infinite",
+            np.full(4, 1e200),
+            "However long they are, four equal entries end in one corner: it turns by 0°.",
+        ),
+        Mistake(
             "nothing to clip",
             np.array([1.0, 0.1, 0.1, 0.1]),
             "No entry is above 1, so nothing is clipped and nothing turns.",
@@ -163,8 +187,8 @@ TURN_IT = Exercise(
         ),
     ],
     hints=(
-        "Where does the gradient point afterwards, if all four entries reach the limit?",
-        "To the corner (1, 1, 1, 1). Which gradient with entries of 1 or more is far from there?",
+        "How far can clipping turn four entries at most? Put n = 4 into (5).",
+        "All four at the limit is the corner (1, 1, 1, 1). Which entries are far from there?",
         "One entry that is large and three that are just 1: 60° is the most there is, by (5).",
     ),
     afterword="By (5) the cosine never falls below 1/√4, so 60° is never reached.",
@@ -178,17 +202,28 @@ def choose_limit(norms):
 
 
 def norm_histories(rng):
-    """Return the norms of a run, with spikes, one infinity and one NaN."""
-    norms = np.exp(rng.standard_normal(rng.integers(60, 120)))
+    """Return the norms of a run, with spikes, ten infinities and one NaN."""
+    norms = np.exp(rng.standard_normal(rng.integers(70, 120)))
     norms[rng.integers(0, 50, 3)] *= 1000
-    norms[[52, 55]] = np.inf, np.nan
+    norms[50:60], norms[65] = np.inf, np.nan
     return (norms,)
+
+
+def judge_limit(limit, norms):
+    """Count the finite steps that it would have clipped; a tenth, give or take one step."""
+    finite = norms[np.isfinite(norms)]
+    count = np.sum(finite > limit)
+    if abs(count - len(finite) / 10) <= 1 + 1e-9:
+        return None
+    share = count / len(finite)
+    return f"As limit, {limit:.3g} would have clipped {share:.0%} of the finite steps, not 10%."
 
 
 CHOOSE_LIMIT = Exercise(
     id="09-choose-limit",
-    task="From the norms of a run, find the limit that clips one finite step in ten.",
+    task="From the norms of a run, find a limit that clips one finite step in ten.",
     reference=choose_limit,
+    judge=judge_limit,
     inputs=norm_histories,
     mistakes=[
         Mistake(
@@ -205,7 +240,7 @@ CHOOSE_LIMIT = Exercise(
         Mistake(
             "the infinite one counted",
             lambda norms: np.quantile(norms[~np.isnan(norms)], 0.9),
-            "The infinite norm was counted as a step. Its step is skipped, whatever the limit.",
+            "The infinite norms were counted as steps. Theirs are skipped, whatever the limit.",
         ),
         Mistake(
             "the largest",
@@ -223,20 +258,21 @@ CHOOSE_LIMIT = Exercise(
 
 
 def what_changes():
-    """Return "nothing": every gradient is shortened by nearly the same factor."""
+    """Return "nothing": clipped at 1, every gradient is a tenth of what it is clipped at 10."""
     return "nothing"
 
 
 LOWER_LIMIT = Exercise(
     id="09-lower-limit",
-    task="Adam, all norms between 50 and 60, the limit lowered from 10 to 1: what changes?",
+    task="Adam, clipped by global norm, N always between 50 and 60, the limit lowered from 10 to "
+    "1: what changes?",
     reference=what_changes,
     options=("nothing", "shorter", "safer", "direction"),
     mistakes=[
         Mistake(
             "shorter",
             "shorter",
-            "So it would be with SGD. What does (10) say of a common factor?",
+            "So it would be with SGD. What does (10) say of one factor for all steps?",
         ),
         Mistake(
             "safer",

@@ -57,7 +57,7 @@ QUIZZES = [
             ),
             Option(
                 "Take no step with it, count it, and look for what overflowed",
-                "Right. One skipped step costs nothing; one NaN in a weight ends the run.",
+                "Right. One skipped step costs little; one NaN in a weight ends the run.",
                 right=True,
             ),
         ],
