@@ -18,8 +18,8 @@ Array = NDArray[np.float64]
 CIRCLE = np.linspace(0, 2 * np.pi, 121)
 SQUARE = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1], [1, 1]], dtype=np.float64)
 WALKS: tuple[dict[str, Any], ...] = (
-    {"color": OTHERS[1], "marker": "o", "linewidth": 1.2, "markersize": 3},
-    {"color": OTHERS[0], "marker": "s", "linewidth": 1.2, "markersize": 3, "linestyle": "--"},
+    {"color": COLORS["ink"], "marker": "o", "linewidth": 0.8, "markersize": 2.5},
+    {"color": OTHERS[2], "marker": "s", "linewidth": 0.8, "markersize": 2.5, "linestyle": "--"},
 )
 
 
@@ -50,9 +50,11 @@ class ClipPicture:
         (self._circle,) = self._axes.plot([], [], **thin)
         (self._square,) = self._axes.plot([], [], **thin)
         ink = COLORS["ink"]
-        (self._gradient,) = self._axes.plot([], [], "^-", color=ink, label="gradient")
-        (self._by_value,) = self._axes.plot([], [], "s--", color=OTHERS[1], label="by value")
-        (self._by_norm,) = self._axes.plot([], [], "o-", color=OTHERS[0], label="by norm")
+        (self._gradient,) = self._axes.plot(
+            [], [], "^-", color=ink, linewidth=1, zorder=4, label="gradient"
+        )
+        (self._by_value,) = self._axes.plot([], [], "s--", color=OTHERS[0], label="by value")
+        (self._by_norm,) = self._axes.plot([], [], "o-", color=OTHERS[1], label="by norm")
         for line in (self._gradient, self._by_value, self._by_norm):
             line.set_markevery([-1])
         self._axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
@@ -152,6 +154,7 @@ class WallPicture:
             self._losses.append(loss)
         self._right.set(xlabel="step", ylim=(1e-5, 1), title="Loss after each step")
         self._right.set_xlim(0, 1)
+        self._right.locator_params(axis="x", integer=True)
         label_ends(self._right)
 
     def update(self, arrays: Mapping[str, Any]) -> None:
@@ -176,7 +179,7 @@ class WallPicture:
             line.set_data(range(len(values)), np.maximum(values, 1e-5))
         self._right.set_xlim(0, losses.shape[1] - 1)
         away = np.linalg.norm(walks[:, 1] - walks[:, 0], axis=1)
-        self._left.set_title(f"The first step: {away[0]:.2g} without, {away[1]:.2g} with clipping")
+        self._left.set_title(f"First step: {away[0]:.2g} long without, {away[1]:.2g} with clipping")
 
 
 class AnglePicture:

@@ -49,7 +49,7 @@ def test_two_walks_on_the_surface_and_their_losses():
         np.testing.assert_allclose(line.get_xydata(), points)
     assert right.get_lines()[0].get_ydata().tolist() == [0.1, 0.09]
     assert right.get_lines()[1].get_ydata()[1] > 0  # a loss of 0 has a place on the paper
-    assert title(left) == "The first step: 5 without, 0.05 with clipping"
+    assert title(left) == "First step: 5 long without, 0.05 with clipping"
 
 
 @pytest.mark.parametrize(
