@@ -12,7 +12,7 @@ QUIZZES = [
                 "The weights are shared over time: W_h has units × units entries at any length.",
             ),
             Option(
-                "It is a sum of twice as many terms, in the same matrix",
+                "It is a sum over twice as many uses, in the same matrix",
                 "Right: one term for each use of W_h, and each use collects from all later losses.",
                 right=True,
             ),
@@ -48,8 +48,8 @@ QUIZZES = [
         options=[
             Option(
                 "That one-step gradients learn to store",
-                "Only if the same network fails with everything frozen but the read-out. With an "
-                "orthogonal start it does not fail.",
+                "Not before the same network has failed with everything frozen but the read-out. "
+                "With an orthogonal start it does not fail.",
             ),
             Option(
                 "Nothing yet: train the read-out alone, and compare",
