@@ -25,7 +25,7 @@ QUIZZES = [
     ),
     Quiz(
         id="09-under-adam",
-        question="Adam's steps are about α long anyway. Why did clipping help it all the same?",
+        question="Adam's steps are about α long anyway. What best explains why clipping helps?",
         options=[
             Option(
                 "It made the steps shorter",
