@@ -177,6 +177,8 @@ def my_matrix():
 
 def judge_matrix(W):
     """Look at the eigenvalues and at the third power."""
+    if np.iscomplexobj(W):
+        return "Your matrix has complex entries; the recurrent weights of a network are real."
     W = np.asarray(W, dtype=float)
     if W.shape != (2, 2):
         return f"Your matrix has shape {W.shape}; asked for is (2, 2)."
@@ -184,8 +186,10 @@ def judge_matrix(W):
         return "Your matrix holds a number that is not finite."
     radius = np.abs(np.linalg.eigvals(W)).max()
     stretch = np.linalg.norm(np.linalg.matrix_power(W, 3), 2)
-    if radius > 0.6 + 1e-6:
-        return f"Its largest eigenvalue has size {radius:.3g}, which is more than 0.6."
+    # A double eigenvalue is found to the root of the rounding error only, times the matrix's size.
+    rounding = min(0.01, 2 * np.sqrt(np.finfo(float).eps) * np.linalg.norm(W))
+    if radius > 0.6 + 1e-6 + rounding:
+        return f"Its largest eigenvalue has size {radius:.6g}, which is more than 0.6."
     if stretch < 100:
         return f"Eigenvalues of at most {radius:.3g}: good. But three steps stretch {stretch:.3g}×."
     return None
@@ -228,7 +232,7 @@ STRETCH = Exercise(
 
 
 def my_reason():
-    """Return "singular": only κ·s_max < 1 forces the gradient to stay small."""
+    """Return "singular": κ·s_max < 1 forces the gradient to stay small, ρ < 1 does not."""
     return "singular"
 
 
@@ -241,7 +245,7 @@ REASON = Exercise(
         Mistake(
             "safe",
             "safe",
-            "With ρ = 0.8 and much above the diagonal, the tanh network of this chapter exploded.",
+            "With ρ = 0.8 and much above its blocks, the tanh network of this chapter exploded.",
         ),
         Mistake(
             "slope",
@@ -255,7 +259,7 @@ REASON = Exercise(
         ),
     ],
     hints=(
-        "Which condition of this chapter is sufficient, whatever the slopes are?",
+        "Which condition of this chapter is sufficient, though not necessary, whatever the slopes?",
         "Equation (4) does not mention an eigenvalue.",
         "κ s_max < 1, and tanh has κ = 1.",
     ),

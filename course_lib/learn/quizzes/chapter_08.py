@@ -24,7 +24,8 @@ QUIZZES = [
     ),
     Quiz(
         id="08-short-memory",
-        question="An RNN's long-lag gradients have vanished. What do you see in training?",
+        question="An RNN's long-lag gradients have vanished. Its task has a near half and a far "
+        "half. What do you see in training?",
         options=[
             Option(
                 "The loss does not move at all",
@@ -43,7 +44,8 @@ QUIZZES = [
     ),
     Quiz(
         id="08-stored-bit",
-        question="One unit has held the same bit for a thousand steps. Its gradient over them?",
+        question="One unit has held the same bit for a thousand steps, though something pushed it "
+        "a little at each. Its gradient over them?",
         options=[
             Option(
                 "About 1, or it would have forgotten",
