@@ -191,7 +191,8 @@ class StackRun:
             traces = forward(x, hidden, self.form)
             _, d_logits = _softmax_cross_entropy(traces[-1].output @ top.weights + top.bias, labels)
             deltas, _ = backward(traces, hidden, self.form, d_logits @ top.weights.T)
-        return [x, *(t.output for t in traces)], np.array([np.linalg.norm(d) for d in deltas])
+            norms = np.array([np.linalg.norm(delta) for delta in deltas])
+        return [x, *(t.output for t in traces)], norms
 
     def _checked_rows(self, x: np.ndarray) -> np.ndarray:
         """Return `x` as a matrix of rows that the first layer takes, or refuse."""
