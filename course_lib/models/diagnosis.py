@@ -25,7 +25,6 @@ import numpy as np
 import tensorflow as tf
 
 from course_lib.checks import instance, positive_int, positive_number
-from course_lib.models import symptoms
 from course_lib.models.batches import Batch, check_batch
 from course_lib.models.examination import Examination, examine
 from course_lib.models.findings import KINDS, SEVERITIES, Diagnosis, Finding, course_of
@@ -33,6 +32,7 @@ from course_lib.models.layer_flow import LayerFlow
 from course_lib.models.objectives import FlowError, counted, in_one_sentence, objective_of
 from course_lib.models.recording import unchanged
 from course_lib.models.trial import Trial, Trials, constant_loss
+from course_lib.models.units import FLAT
 
 __all__ = ["BOUNDS", "KINDS", "Diagnosis", "Finding", "diagnose"]
 
@@ -337,7 +337,7 @@ def _saturated(seen: Examination) -> Iterator[_Suspect]:
             "saturated units",
             name,
             f"{share:.0%} of what {name} puts out lies where its activation is flat, at less than "
-            f"{symptoms.FLAT:.0%} of its largest slope.",
+            f"{FLAT:.0%} of its largest slope.",
             {"share saturated": share},
             harmful=harmful,
             convicts=lambda: "yes" if harmful else "",

@@ -6,7 +6,7 @@ figures, one a layer; what they mean is for `diagnosis` to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from course_lib.maths import recurrent
 from course_lib.models.recording import Record
+from course_lib.models.units import FLAT, SLOPES, dead_share, saturated_share
 
 __all__ = ["Scale", "dead_shares", "gate_shares", "saturated_shares", "scales", "variation"]
 
@@ -26,58 +27,26 @@ CELLS = {
 Shares = dict[str, float]  # by name of the record, 0 ... 1
 
 FEW = 16  # samples whose gates are looked at: each holds as many values as it has steps
-FLAT = 0.02  # of its largest slope: less, and a sigmoid or tanh passes next to nothing
-RECTIFIERS = ("relu", "relu6")
-
-# The slope of a bounded activation, relative to its largest, from what the activation put out.
-SLOPES = {
-    "sigmoid": lambda h: 4 * h * (1 - h),
-    "tanh": lambda h: 1 - h**2,
-    "hard_sigmoid": lambda h: ((h > 0) & (h < 1)).astype(float),
-    "hard_tanh": lambda h: (np.abs(h) < 1).astype(float),
-    "softsign": lambda h: (1 - np.abs(h)) ** 2,
-}
-
-
-def activation_of(layer: keras.Layer | None) -> str:
-    """Return the name of the activation that a layer ends with, "" where it has none."""
-    if isinstance(layer, keras.layers.ReLU):
-        return "relu" if not float(layer.negative_slope) else ""
-    if isinstance(layer, keras.layers.RNN):
-        return ""
-    activation = getattr(layer, "activation", None)
-    if isinstance(activation, keras.Layer):
-        return activation_of(activation)
-    return getattr(activation, "__name__", "")
 
 
 def dead_shares(records: Iterable[Record]) -> Shares:
-    """Return the share of dead units of every layer that ends with a ReLU.
-
-    A unit, one entry of the last axis, is dead if it is 0 for every sample, and every place of a
-    picture or sequence: then no gradient reaches its weights. (Lu et al. 2020, "Dying ReLU and
-    initialization", section 1.)
-    """
-    shares = {}
-    for record in records:
-        if activation_of(record.layer) in RECTIFIERS and len(record.tensors) == 1:
-            h = np.asarray(record.tensors[0])
-            shares[record.name] = float((h.reshape(-1, h.shape[-1]) == 0).all(axis=0).mean())
-    return shares
+    """Return the share of dead units of every layer that ends with a ReLU: `units.dead_share`."""
+    return _known(dead_share, records)
 
 
 def saturated_shares(records: Iterable[Record]) -> Shares:
-    """Return the share of saturated entries of every layer that ends with a sigmoid or a tanh.
+    """Return the share of saturated entries of every layer: `units.saturated_share`."""
+    return _known(saturated_share, records)
 
-    Saturated: the slope there is less than 2 % of the largest, beyond ±5.3 for a sigmoid and
-    ±2.6 for a tanh.
-    """
-    shares = {}
-    for record in records:
-        slope = SLOPES.get(activation_of(record.layer))
-        if slope and len(record.tensors) == 1:
-            shares[record.name] = _flat(slope(_double(record.tensors[0])))
-    return shares
+
+def _known(share_of: Callable[[Record], Any], records: Iterable[Record]) -> Shares:
+    """Return the shares that there are; a recurrent layer's are in `gate_shares`."""
+    shares = {
+        record.name: share_of(record)
+        for record in records
+        if not isinstance(record.layer, keras.layers.RNN)
+    }
+    return {name: float(share) for name, share in shares.items() if share is not None}
 
 
 def gate_shares(records: Iterable[Record]) -> dict[str, Shares]:

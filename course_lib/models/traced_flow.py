@@ -26,23 +26,12 @@ from course_lib.models.recording import (
     unchanged,
     value_of,
 )
+from course_lib.models.units import dead_share, saturated_share
 
 __all__ = ["COLUMNS", "TracedFlow"]
 
 # What is measured of every record; see `GradientMonitor.history`.
 COLUMNS = ("activation_norms", "weight_norms", "dead", "saturated")
-
-RECTIFIERS = ("relu", "relu6")
-FLAT = 0.02  # of its largest slope: less, and a sigmoid or tanh passes next to nothing
-
-# The slope of a bounded activation, relative to its largest, from what the activation put out.
-SLOPES: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
-    "sigmoid": lambda h: 4 * h * (1 - h),
-    "tanh": lambda h: 1 - h**2,
-    "hard_sigmoid": lambda h: tf.cast((h > 0) & (h < 1), h.dtype),
-    "hard_tanh": lambda h: tf.cast(tf.abs(h) < 1, h.dtype),
-    "softsign": lambda h: (1 - tf.abs(h)) ** 2,
-}
 
 _Key = tuple[int, ...]  # stands for a layer: the ids of its weights
 
@@ -168,8 +157,8 @@ class TracedFlow:
             "weight_norms": [
                 weight_norms[layer] if layer >= 0 else _NAN for layer in self._layer_of
             ],
-            "dead": [_dead_share(record) for record in records],
-            "saturated": [_saturated_share(record) for record in records],
+            "dead": [_if_finite(record, dead_share(record)) for record in records],
+            "saturated": [_if_finite(record, saturated_share(record)) for record in records],
         }
         return {
             "loss": tf.cast(loss, tf.float64),
@@ -252,38 +241,8 @@ def _norm(gradient: list[Any]) -> tf.Tensor:
     return largest * tf.sqrt(_squares([tf.math.divide_no_nan(part, largest) for part in parts]))
 
 
-def _activation(record: Record) -> str:
-    """Return the name of the activation that a layer ends with, "" where that is not sure."""
-    layer: Any = record.layer
-    if len(record.tensors) != 1 or record.name.endswith("(logits)"):
-        return ""
-    if isinstance(layer, keras.layers.RNN) and not isinstance(layer, keras.layers.SimpleRNN):
-        return ""  # what a gate lets out is not what an activation put out
-    if isinstance(getattr(layer, "activation", None), keras.Layer):
-        layer = layer.activation
-    if isinstance(layer, keras.layers.ReLU):
-        return "relu" if not float(layer.negative_slope) else ""
-    return getattr(getattr(layer, "activation", None), "__name__", "")
-
-
-def _dead_share(record: Record) -> tf.Tensor:
-    """Return the share of units of a ReLU that are 0 for every sample, at every place."""
-    if _activation(record) not in RECTIFIERS:
+def _if_finite(record: Record, share: tf.Tensor | None) -> tf.Tensor:
+    """Return `share`; NaN where there is none, or the record is not all finite numbers."""
+    if share is None:
         return _NAN
-    (h,) = record.tensors
-    silent = tf.reduce_all(h == 0, axis=list(range(len(h.shape) - 1)))
-    return _if_finite(h, tf.reduce_mean(tf.cast(silent, tf.float64)))
-
-
-def _saturated_share(record: Record) -> tf.Tensor:
-    """Return the share of entries where a sigmoid or tanh has less than 2 % of its slope left."""
-    slope = SLOPES.get(_activation(record))
-    if slope is None:
-        return _NAN
-    h = _double(record.tensors[0])
-    return _if_finite(h, tf.reduce_mean(tf.cast(slope(h) < FLAT, tf.float64)))
-
-
-def _if_finite(h: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    """Return `share`, or NaN where the activations it is a share of are not all finite."""
-    return tf.where(tf.reduce_all(tf.math.is_finite(h)), share, _NAN)
+    return tf.where(tf.reduce_all(tf.math.is_finite(record.tensors[0])), share, _NAN)
