@@ -1,6 +1,6 @@
 """What recurrent layers have in common: traces, gradients, checks, and how a layer starts.
 
-The layers themselves, and the equations (1) to (17), are in `recurrent`.
+The layers themselves are in `recurrent` and `gates`, with the equations (1) to (20).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -205,6 +205,24 @@ class RecurrentLayer(ABC):
         """The bias, or zeros."""
         return np.zeros(self._bias_shape) if self.bias is None else self.bias
 
+    @classmethod
+    def _drawn(
+        cls,
+        features: int,
+        units: int,
+        rng: np.random.Generator,
+        kernel: Start,
+        recurrent: Start,
+        bias: bool,
+        **options: Any,
+    ) -> Self:
+        """Return a layer with drawn kernels, and with biases of 0 or none."""
+        W_x, W_h = _drawn_kernels(features, units, len(cls.BLOCKS), rng, kernel, recurrent)
+        layer = cls(W_x, W_h, None, **options)
+        if instance("bias", bias, bool, "True or False"):
+            layer.bias = np.zeros(layer._bias_shape)
+        return layer
+
     def forward(self, x: ArrayLike, state: Any = None) -> RecurrentTrace:
         """Run over a batch of sequences and keep everything on the way.
 
@@ -263,6 +281,58 @@ class RecurrentLayer(ABC):
             d_outputs = np.full(shape, np.nan)
         return self.run_backward(trace, d_outputs, truncate)
 
+    def jacobians(self, trace: RecurrentTrace) -> Array:
+        """Return the one-step Jacobians J_t = ∂s_t/∂s_{t−1}; s is h, of an LSTM h and c together.
+
+        Parameters
+        ----------
+        trace : RecurrentTrace
+            What `forward` returned.
+
+        Returns
+        -------
+        array, shape (batch, time, n, n)
+            `[b, t − 1, i, j]` is ∂s_t[j] / ∂s_{t−1}[i] of sample b: a row for each entry of the
+            state before, a column for each of the state after. Then ds_t = ds_{t−1} J_t and
+            δ_{t−1} = δ_t J_tᵀ. A tape's Jacobian is the transpose of each. n is `units`, of an
+            LSTM twice that: first h, then c.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `trace` is none of this layer's.
+        """
+        self._check_trace(trace)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._jacobians(trace)
+
+    def full_path(self, trace: RecurrentTrace) -> Array:
+        """Return ∂s_T/∂s_t = J_{t+1} J_{t+2} … J_T, all ways from step t to the last.
+
+        Parameters
+        ----------
+        trace : RecurrentTrace
+            What `forward` returned.
+
+        Returns
+        -------
+        array, shape (batch, time + 1, n, n)
+            `[:, t]` goes from s_t to s_T for t = 0 … T, rows and columns as in `jacobians`. At
+            t = T it is the identity.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `trace` is none of this layer's.
+        """
+        J = self.jacobians(trace)
+        path = np.empty((len(J), trace.length + 1, *J.shape[2:]))
+        path[:, -1] = np.eye(J.shape[2])
+        with np.errstate(over="ignore", invalid="ignore"):
+            for t in reversed(range(trace.length)):
+                path[:, t] = J[:, t] @ path[:, t + 1]
+        return path
+
     def run(self, x: Array, state: State | None = None) -> RecurrentTrace:
         """Do what `forward` does without checks, for loops that go through many batches."""
         with np.errstate(over="ignore", invalid="ignore"):
@@ -285,6 +355,10 @@ class RecurrentLayer(ABC):
         self, trace: RecurrentTrace, d_outputs: Array, cuts: set[int]
     ) -> RecurrentGradients:
         """Go back through the steps; those in `cuts` send nothing to the step before them."""
+
+    @abstractmethod
+    def _jacobians(self, trace: RecurrentTrace) -> Array:
+        """Return ∂s_t/∂s_{t−1} of all steps, rows for the state before."""
 
     def _gathered(
         self, trace: RecurrentTrace, d_a: Array, states: Array, initial_state: State, **cells: Array
@@ -381,7 +455,7 @@ def sum_of_products(left: Array, d_a: Array) -> Array:
     return left.reshape(-1, left.shape[2]).T @ d_a.reshape(-1, d_a.shape[2])
 
 
-def drawn_kernels(
+def _drawn_kernels(
     features: int,
     units: int,
     blocks: int,
