@@ -166,21 +166,6 @@ def test_the_gates_of_a_gru_make_its_state(kind):
     np.testing.assert_allclose(trace.outputs, expected, rtol=1e-13)
 
 
-@pytest.mark.parametrize("reset_after", [True, False])
-def test_the_two_conventions_for_z_are_one_layer_with_the_gate_turned_round(reset_after):
-    """1 − σ(a) = σ(−a): "new" with the update gate's weights negated is "old"."""
-    old = make("gru" if reset_after else "gru before")
-    weights = [array.copy() for array in old.weights]
-    for array in weights:
-        array[..., :UNITS] *= -1
-    new = GRU(*weights, reset_after=reset_after, keeps="new")
-    x, h_0, d_outputs = problem("gru")
-    trace = new.forward(x, h_0)
-    np.testing.assert_allclose(trace.outputs, old.forward(x, h_0).outputs, rtol=1e-12)
-    own = old.backward(old.forward(x, h_0), d_outputs)
-    np.testing.assert_allclose(new.backward(trace, d_outputs).inputs, own.inputs, rtol=1e-10)
-
-
 @EVERY_LAYER
 def test_a_sequence_may_be_run_in_two_halves(kind):
     layer = make(kind)
@@ -214,36 +199,75 @@ def test_nothing_that_is_passed_in_is_changed(kind):
 # Jacobians
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_jacobian_is_the_effect_of_nudging_the_state_before(activation, central_differences):
-    layer = make(f"rnn {activation}")
-    x, h_0, _ = problem("rnn")
-    trace = layer.forward(x, h_0)
-    J = layer.jacobians(trace)
-    assert J.shape == (BATCH, LENGTH, UNITS, UNITS)
+def states_of(trace):
+    """s_0 … s_T, of an LSTM h and c side by side: shape (batch, T + 1, n)."""
+    h = np.concatenate([trace.previous_outputs[:, :1], trace.outputs], axis=1)
+    if trace.cells is None:
+        return h
+    c = np.concatenate([trace.previous_cells[:, :1], trace.cells], axis=1)
+    return np.concatenate([h, c], axis=2)
+
+
+def last_state(layer, x, s):
+    """The state to which a layer comes from s, in the same form."""
+    state = (s[:, :UNITS], s[:, UNITS:]) if isinstance(layer, LSTM) else s
+    return states_of(layer.forward(x, state))[:, -1]
+
+
+def nudged(layer, x, s, central_differences):
+    """∂(last state)/∂s by central differences: rows for s, columns for the last state."""
+    s = s.copy()
+    columns = [
+        central_differences(lambda j=j: float(last_state(layer, x, s)[:, j].sum()), [s])[0]
+        for j in range(s.shape[1])
+    ]
+    return np.stack(columns, axis=2)
+
+
+@EVERY_LAYER
+def test_a_jacobian_is_the_effect_of_nudging_the_state_before(kind, central_differences):
+    layer = make(kind)
+    x, state, _ = problem(kind)
+    trace = layer.forward(x, state)
+    states, J = states_of(trace), layer.jacobians(trace)
+    size = states.shape[2]
+    assert J.shape == (BATCH, LENGTH, size, size)
     for t in range(LENGTH):
-        h = trace.previous_outputs[:, t].copy()
-        for j in range(UNITS):
-
-            def total(t=t, h=h, j=j):
-                return float(layer.forward(x[:, t : t + 1], h).outputs[:, 0, j].sum())
-
-            (nudged,) = central_differences(total, [h])
-            np.testing.assert_allclose(J[:, t, :, j], nudged, atol=1e-9)
+        by_nudging = nudged(layer, x[:, t : t + 1], states[:, t], central_differences)
+        np.testing.assert_allclose(J[:, t], by_nudging, atol=1e-9)
 
 
-def test_gradients_go_back_through_transposed_jacobians():
-    layer = make("rnn tanh")
-    x, h_0, d_outputs = problem("rnn", last_step=True)
-    trace = layer.forward(x, h_0)
-    own, J = layer.backward(trace, d_outputs), layer.jacobians(trace)
-    for t in range(1, LENGTH):
-        before = np.einsum("bj,bij->bi", own.states[:, t], J[:, t])
-        np.testing.assert_allclose(own.states[:, t - 1], before, rtol=1e-11, atol=1e-14)
-    product = np.linalg.multi_dot(J[0])  # J_1 J_2 … J_T
-    np.testing.assert_allclose(
-        own.initial_state[0], product @ d_outputs[0, -1], rtol=1e-11, atol=1e-14
-    )
+@EVERY_LAYER
+def test_a_full_path_is_the_effect_on_the_last_state(kind, central_differences):
+    layer = make(kind)
+    x, state, _ = problem(kind)
+    trace = layer.forward(x, state)
+    states, path = states_of(trace), layer.full_path(trace)
+    assert path.shape == (BATCH, LENGTH + 1, *2 * states.shape[2:])
+    np.testing.assert_array_equal(path[1, -1], np.eye(states.shape[2]))
+    np.testing.assert_array_equal(path[:, -2], layer.jacobians(trace)[:, -1])
+    for t in (0, 2):
+        by_nudging = nudged(layer, x[:, t:], states[:, t], central_differences)
+        np.testing.assert_allclose(path[:, t], by_nudging, rtol=1e-7, atol=1e-9)
+
+
+@EVERY_LAYER
+def test_gradients_go_back_through_transposed_jacobians(kind):
+    """δ_t = δ_T (J_{t+1} … J_T)ᵀ; of an LSTM by h_t and by c_t, each with the other held fixed."""
+    layer = make(kind)
+    x, state, d_outputs = problem(kind, last_step=True)
+    trace = layer.forward(x, state)
+    own, path = layer.backward(trace, d_outputs), layer.full_path(trace)
+    d_last = d_outputs[:, -1]
+    if kind == "lstm":
+        found = np.concatenate([own.states, own.cells], axis=2)
+        start = np.concatenate(own.initial_state, axis=1)
+        d_last = np.concatenate([d_last, 0 * d_last], axis=1)
+    else:
+        found, start = own.states, own.initial_state
+    found = np.concatenate([start[:, None], found], axis=1)
+    expected = np.einsum("bj,btij->bti", d_last, path)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13)
 
 
 def test_a_linear_orthogonal_rnn_passes_exactly_its_gain_to_the_power_of_the_steps():
@@ -404,6 +428,22 @@ def test_the_comparison_notices_a_gate_that_is_read_wrongly(
         lambda: float(np.sum(layer.forward(x, state).outputs * d_outputs)), layer.weights
     )
     assert largest_error(wrong.weights, reference) > 1e-2
+
+
+@pytest.mark.parametrize(("kind", "fault"), FAULTS, ids=lambda value: value[0])
+def test_jacobians_with_a_gate_that_is_read_wrongly_are_noticed(kind, fault):
+    layer = make(kind)
+    x, state, _ = problem(kind)
+    trace = layer.forward(x, state)
+    assert np.abs(layer.jacobians(fault[1](trace)) - layer.jacobians(trace)).max() > 1e-2
+
+
+@EVERY_LAYER
+def test_the_transposed_jacobian_is_another_one(kind):
+    layer = make(kind)
+    x, state, _ = problem(kind)
+    J = layer.jacobians(layer.forward(x, state))
+    assert np.abs(J - np.swapaxes(J, 2, 3)).max() > 1e-2
 
 
 def test_reset_before_and_after_are_different_layers():

@@ -139,19 +139,45 @@ def test_what_arrives_at_each_state_is_what_a_tape_finds(kind, keeps, tf, keras)
         np.testing.assert_allclose(gradients.total_cells, tf.stack(by_c, axis=1), **CLOSE)
 
 
-def test_the_jacobians_are_those_of_a_tape(tf, keras):
+@EVERY_KIND
+def test_the_jacobians_are_those_of_a_tape(kind, tf, keras):
     """TensorFlow's `batch_jacobian` has what moves first; the course has it last."""
-    layer = keras_layer(keras, "rnn tanh")
-    own = SimpleRNN.from_keras(layer)
-    x, (h_0,), _ = problem("rnn tanh", last_step=True)
-    trace = own.forward(x, h_0)
+    layer = keras_layer(keras, kind)
+    own = KINDS[kind][0].from_keras(layer)
+    x, state, _ = problem(kind, last_step=True)
+    trace = own.forward(x, own_form(state))
+    J = own.jacobians(trace)
+    layer.return_state = True
     for t in range(LENGTH):
-        before = tf.constant(trace.previous_outputs[:, t])
+        before = tf.constant(np.concatenate(state, axis=1))
         with tf.GradientTape() as tape:
             tape.watch(before)
-            h = layer(x[:, t : t + 1], initial_state=before)[:, 0]
-        found = np.swapaxes(tape.batch_jacobian(h, before).numpy(), 1, 2)
-        np.testing.assert_allclose(own.jacobians(trace)[:, t], found, **CLOSE)
+            states = tf.split(before, len(state), axis=1)
+            _, *state = layer(x[:, t : t + 1], initial_state=states)
+            after = tf.concat(state, axis=1)
+        found = np.swapaxes(tape.batch_jacobian(after, before).numpy(), 1, 2)
+        np.testing.assert_allclose(J[:, t], found, **CLOSE)
+
+
+@pytest.mark.parametrize("kind", ["gru", "gru before"])
+def test_a_converted_gru_is_still_the_keras_layer(kind, tf, keras):
+    layer = keras_layer(keras, kind)
+    own = GRU.from_keras(layer)
+    x, _, _ = problem(kind, last_step=True)
+    np.testing.assert_allclose(own.converted().forward(x).outputs, layer(x), **CLOSE)
+    own.keeps = "new"  # what is forgotten when weights are read in the other convention
+    assert np.abs(own.forward(x).outputs - layer(x)).max() > 1e-2
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "gru before"])
+def test_a_layer_with_other_biases_is_the_keras_layer_with_them(kind, keras):
+    layer = keras_layer(keras, kind)
+    own = KINDS[kind][0].from_keras(layer)
+    changed = own.with_bias(**{own.BLOCKS[1]: 3.0, "candidate": -1.0})
+    x, _, _ = problem(kind, last_step=True)
+    assert np.abs(changed.forward(x).outputs - layer(x)).max() > 1e-2
+    layer.set_weights(changed.weights)
+    np.testing.assert_allclose(changed.forward(x).outputs, layer(x), **CLOSE)
 
 
 @EVERY_KIND
