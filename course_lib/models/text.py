@@ -18,21 +18,54 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from course_lib import data
 from course_lib.checks import generator, number, one_of, positive_int, shown
+from course_lib.models.characters import Codes, as_codes
+from course_lib.models.ngrams import (
+    NGrams,
+    baselines,
+    bits_per_character,
+    perplexity,
+    sample,
+    tempered,
+)
+from course_lib.models.words import (
+    Sentences,
+    bag_of_words,
+    encode_words,
+    known_runs,
+    known_words,
+    known_words_by_chance,
+    load_sentences,
+    word_vocabulary,
+    words,
+)
 
 __all__ = [
     "TEXTS",
     "UNKNOWN",
+    "NGrams",
+    "Sentences",
     "Text",
+    "bag_of_words",
+    "baselines",
+    "bits_per_character",
+    "encode_words",
+    "known_runs",
+    "known_words",
+    "known_words_by_chance",
+    "load_sentences",
     "load_text",
+    "perplexity",
+    "sample",
     "streams",
+    "tempered",
     "windows",
+    "word_vocabulary",
+    "words",
 ]
 
-Codes = NDArray[np.int64]
 Rng = np.random.Generator
 
 TEXTS = ("northanger_abbey", "tang_poems")  # those that come with the course, in data/texts
@@ -88,7 +121,7 @@ class Text:
 
     def decode(self, codes: Any) -> str:
         """Return the text of `codes`, whole numbers from 0 to len(characters) − 1."""
-        return "".join(self.characters[code] for code in _codes("codes", codes, self.size))
+        return "".join(self.characters[code] for code in as_codes("codes", codes, self.size))
 
     def split(self, held_out: float = 0.1) -> tuple[Codes, Codes]:
         """Return the codes of the beginning, to train on, and of the end, to judge by.
@@ -200,7 +233,7 @@ def windows(codes: Any, length: int, batch: int, rng: Rng) -> tuple[Codes, Codes
     TypeError, ValueError
         If `codes` is no vector of codes or too short, or a count is no whole number above 0.
     """
-    codes = _codes("codes", codes)
+    codes = as_codes("codes", codes)
     length, batch = positive_int("length", length), positive_int("batch", batch)
     if len(codes) <= length:
         raise ValueError(
@@ -235,7 +268,7 @@ def streams(codes: Any, length: int, batch: int) -> tuple[Codes, Codes]:
     TypeError, ValueError
         If `codes` is no vector of codes or too short, or a count is no whole number above 0.
     """
-    codes = _codes("codes", codes)
+    codes = as_codes("codes", codes)
     length, batch = positive_int("length", length), positive_int("batch", batch)
     pieces = (len(codes) - 1) // (length * batch)
     if not pieces:
@@ -247,25 +280,6 @@ def streams(codes: Any, length: int, batch: int) -> tuple[Codes, Codes]:
     shape = (batch, pieces, length)
     x, y = codes[:used].reshape(shape), codes[1 : used + 1].reshape(shape)
     return x.swapaxes(0, 1).copy(), y.swapaxes(0, 1).copy()
-
-
-def _codes(name: str, value: Any, size: int | None = None) -> Codes:
-    """Return `value` as a vector of codes from 0 to `size` − 1."""
-    takes = "codes of characters, whole numbers in a vector"
-    try:
-        codes = np.asarray(value)
-    except ValueError:
-        raise TypeError(f"`{name}` is {shown(value)}; it takes {takes}.") from None
-    if codes.dtype.kind not in "iu" and codes.size:
-        raise TypeError(f"`{name}` is {shown(value)}; it takes {takes}.")
-    if codes.ndim != 1:
-        raise ValueError(f"`{name}` has shape {codes.shape}; it takes {takes}.")
-    last = np.iinfo(np.int64).max if size is None else size - 1
-    wrong = codes[(codes < 0) | (codes > last)]
-    if wrong.size:
-        upper = "0 or more" if size is None else f"0 to {last}"
-        raise ValueError(f"`{name}` holds {wrong[0]}; the codes are {upper}.")
-    return codes.astype(np.int64)
 
 
 def _find(name_or_path: str | os.PathLike[str]) -> tuple[str, Path]:
