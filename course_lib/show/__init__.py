@@ -2,6 +2,7 @@
 
 from course_lib.show.clipping import AnglePicture, ClipPicture, WallPicture
 from course_lib.show.explore import Explorer, choice, explore, integers, log_slider, slider, toggle
+from course_lib.show.gates import GatePicture, MemoryPicture, gate_style
 from course_lib.show.gradients import (
     GradientPicture,
     gradient_axes,
@@ -42,9 +43,11 @@ __all__ = [
     "ClipPicture",
     "Explorer",
     "FanPicture",
+    "GatePicture",
     "GradientPicture",
     "Live",
     "LivePicture",
+    "MemoryPicture",
     "PathPicture",
     "RacePicture",
     "ResidualPicture",
@@ -60,6 +63,7 @@ __all__ = [
     "choice",
     "explore",
     "figure",
+    "gate_style",
     "gradient_axes",
     "gradient_picture",
     "heat_map",
