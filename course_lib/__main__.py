@@ -17,11 +17,12 @@ COMMANDS = (
     ("reset", "NN: put chapter NN back as it was; your version is kept beside it"),
     ("bench", "measure speed and memory, as ratios within one run"),
     ("recompute", "NN: run the recorded experiments of chapter NN again"),
+    ("audit", "run chapters under many seeds: a table of how far every claim holds"),
     ("figures", "make the header picture of each chapter again where its code changed"),
     ("lock", "write the lists of packages and the checksums of the course's own data"),
 )
-IN_THE_ENVIRONMENT = ("bench", "recompute", "figures", "lock")
-USED_WHILE_DEVELOPING = ("bench", "figures", "lock")
+IN_THE_ENVIRONMENT = ("audit", "bench", "recompute", "figures", "lock")
+USED_WHILE_DEVELOPING = ("audit", "bench", "figures", "lock")
 
 
 def wrong_python(version, command, windows=False):

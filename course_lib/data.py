@@ -18,6 +18,14 @@ import numpy as np
 MANIFEST = "MANIFEST.json"
 TRAINING_IMAGES = 1437  # of 1797: the first four fifths in the file's own order
 
+# Files that a command writes: they enter the manifest by themselves.
+MADE_BY_COMMANDS = {
+    "results/*.json": "Recorded by `python -m course_lib recompute`; configuration, seeds and "
+    "versions are inside.",
+    "audit.json": "Measured by `python -m course_lib audit`; the hash of each chapter's code cells "
+    "is inside.",
+}
+
 
 class DataError(RuntimeError):
     """A file of the course is missing, damaged or not listed; the message names it."""
@@ -156,16 +164,10 @@ def refresh_manifest() -> list[str]:
     keeps the checksum it arrived with. New recorded results are added, vanished ones removed.
     """
     place, listed = folder(), manifest()
-    for result in sorted(place.glob("results/*.json")):
-        listed.setdefault(
-            f"results/{result.name}",
-            {
-                "licence": "CC BY 4.0",
-                "origin": "Recorded by `python -m course_lib recompute`; "
-                "configuration, seeds and versions are inside.",
-                "ours": True,
-            },
-        )
+    for pattern, origin in MADE_BY_COMMANDS.items():
+        for made in sorted(place.glob(pattern)):
+            entry = {"licence": "CC BY 4.0", "origin": origin, "ours": True}
+            listed.setdefault(made.relative_to(place).as_posix(), entry)
     changed = []
     for name, entry in list(listed.items()):
         if not entry.get("ours"):

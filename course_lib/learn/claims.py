@@ -42,6 +42,7 @@ class Measured:
     kind: str
     holds: bool
     settles: tuple[str, ...]
+    room: float | None = None  # the factor by which it is inside its bound, where there is one
 
 
 def seed() -> int:
@@ -108,7 +109,14 @@ def claim(
     value = one_figure("measured", measured)
     holds, condition = _judge(value, below, above, between, equals, tolerance)
     result = Measured(
-        id, page.fill_in(sentence, value), value, condition, kind, holds, _ledger_ids(settles)
+        id,
+        page.fill_in(sentence, value),
+        value,
+        condition,
+        kind,
+        holds,
+        _ledger_ids(settles),
+        _room(value, below, above, between),
     )
     _measured[id] = result
     _append(result)
@@ -196,6 +204,26 @@ def _judge(
     return low <= number <= high, f"between {text(low)} and {text(high)}"
 
 
+def _room(
+    value: float | int | bool | str,
+    below: float | None,
+    above: float | None,
+    between: tuple[float, float] | None,
+) -> float | None:
+    """Return the factor by which a figure is inside its bound, below 1 where it is outside.
+
+    None where there is no bound, or no factor leads to it because one of the two is not positive.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    low, high = between if between is not None else (above, below)
+    ratios = [(high, value)] if high is not None else []
+    ratios += [(value, low)] if low is not None else []
+    if not ratios or not all(a > 0 and b > 0 for a, b in ratios):
+        return None
+    return min(a / b for a, b in ratios)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -227,8 +255,9 @@ def _append(result: Measured) -> None:
     if not folder:
         return
     row = asdict(result) | {"seconds": round(time.time(), 3)}
-    if isinstance(row["measured"], float) and not math.isfinite(row["measured"]):
-        row["measured"] = str(row["measured"])  # JSON has no inf and no NaN
+    for name in ("measured", "room"):
+        if isinstance(row[name], float) and not math.isfinite(row[name]):
+            row[name] = str(row[name])  # JSON has no inf and no NaN
     Path(folder).mkdir(parents=True, exist_ok=True)
     with (Path(folder) / _file_name).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
