@@ -222,7 +222,7 @@ def drawn(picture):
     return {tuple(np.round(line.get_ydata(), 9)): line for line in found}
 
 
-def test_a_direct_path_is_a_thin_grey_line_beside_its_own(memory):
+def test_a_direct_path_is_a_thin_line_of_theory_beside_its_own(memory):
     memory.update(
         {"LSTM, b = 1": [1e-2, 0.1, 1.0], "GRU": [10.0, 100.0, 1.0]},
         {"LSTM, b = 1": [1e-4, 1e-2, 1.0]},
@@ -230,11 +230,11 @@ def test_a_direct_path_is_a_thin_grey_line_beside_its_own(memory):
     )
     found = drawn(memory)
     assert set(found) == {(0, -1, -2), (0, -2, -4), (0, 2, 1)}
-    grey, full = found[0, -2, -4], found[0, -1, -2]
-    assert grey.get_color() == show.COLORS["theory"]
+    thin, full = found[0, -2, -4], found[0, -1, -2]
+    assert thin.get_color() == show.COLORS["theory"]
     assert full.get_color() == show.COLORS["lstm"]
-    assert grey.get_linewidth() < full.get_linewidth()
-    assert grey.get_zorder() < full.get_zorder()
+    assert thin.get_linewidth() < full.get_linewidth()
+    assert thin.get_zorder() < full.get_zorder()
     assert found[0, 2, 1].get_color() == show.COLORS["gru"]
     assert title(memory.axes) == "a finding"
 
