@@ -32,6 +32,7 @@ from course_lib.show.tables import note, table
 from course_lib.show.theory import FanPicture, TheoryPicture, UpDownPicture, theory_lines
 from course_lib.show.units import BendPicture, ResidualPicture, SharePicture, bend_panels
 from course_lib.show.unrolled import TermsPicture, UnrolledPicture
+from course_lib.show.witnesses import WitnessPicture
 
 __all__ = [
     "COLORS",
@@ -59,6 +60,7 @@ __all__ = [
     "UnrolledPicture",
     "UpDownPicture",
     "WallPicture",
+    "WitnessPicture",
     "bend_panels",
     "choice",
     "explore",

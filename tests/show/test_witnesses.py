@@ -1,0 +1,65 @@
+"""The picture of two witnesses of one gradient."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from course_lib import show
+
+TRUE = {"W": np.array([[1.0, -2.0], [0.5, 0.0]]), "b": np.array([3.0, -1.0])}
+
+
+def drawn(ours):
+    figure = Figure()
+    picture = show.WitnessPicture(figure, TRUE)
+    picture.update({"ours": TRUE | ours})
+    axes = figure.axes[0]
+    dots = {line.get_label(): line for line in axes.get_lines() if line.get_label() in TRUE}
+    return axes.get_title(loc="left") or axes.get_title(), dots
+
+
+def test_what_agrees_is_on_the_line():
+    title, dots = drawn({})
+    assert title == "All on the line"
+    for name, line in dots.items():
+        np.testing.assert_array_equal(line.get_xdata(), TRUE[name].ravel())
+        np.testing.assert_array_equal(line.get_ydata(), TRUE[name].ravel())
+
+
+@pytest.mark.parametrize(
+    ("ours", "title"),
+    [
+        ({"W": -TRUE["W"]}, "Off the line: W"),
+        ({"b": np.float64(0.3)}, "Off the line: b"),
+        ({"W": 0.9 * TRUE["W"], "b": 2 * TRUE["b"]}, "Off the line: W, b"),
+        ({"b": TRUE["b"] + 1e-9}, "All on the line"),
+    ],
+)
+def test_the_title_names_what_is_off_it(ours, title):
+    assert drawn(ours)[0] == title
+
+
+def test_a_single_number_stands_for_all_and_the_far_ones_stay_on_the_paper():
+    assert drawn({"b": np.float64(0.3)})[1]["b"].get_ydata().tolist() == [0.3, 0.3]
+    heights = drawn({"W": 100 * TRUE["W"]})[1]["W"].get_ydata()
+    assert np.abs(heights).max() == pytest.approx(1.6 * 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda f: show.WitnessPicture("no figure", TRUE), "`figure`"),
+        (lambda f: show.WitnessPicture(f, [1.0]), "`true`"),
+        (lambda f: show.WitnessPicture(f, {}), "`true`"),
+        (lambda f: show.WitnessPicture(f, {"W": [0.0]}), "`true` is 0 in every entry"),
+        (lambda f: show.WitnessPicture(f, {"W": [np.nan]}), "true"),
+        (
+            lambda f: show.WitnessPicture(f, TRUE).update({"ours": TRUE | {"b": np.ones(3)}}),
+            "has shape (3,); it takes (2,)",
+        ),
+    ],
+)
+def test_bad_input_is_named(make, sentence):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        make(Figure())
+    assert sentence in str(caught.value)
