@@ -165,7 +165,8 @@ class MultiHeadAttention:
             If `layer` is another one, is not built, or has a gate, a sliding window, an output of
             several axes, or attention over other axes than time.
         """
-        if "MultiHeadAttention" not in {base.__name__ for base in type(layer).__mro__}:
+        names = {base.__name__ for base in type(layer).__mro__}
+        if "MultiHeadAttention" not in names or isinstance(layer, MultiHeadAttention):
             raise TypeError(
                 f"`layer` is {shown(layer)}; it takes a `keras.layers.MultiHeadAttention`."
             )
@@ -268,7 +269,7 @@ class MultiHeadAttention:
         x_k = _checked_tokens("k", x_q if k is None else k, len(x_q), "keys", len(W_K))
         x_v = _checked_tokens("v", x_k if v is None else v, len(x_q), x_k.shape[1], len(W_V))
         shape = (len(x_q), self.heads, x_q.shape[1], x_k.shape[1])
-        return self.run(x_q, x_k, x_v, _for_all_heads(mask, shape))
+        return self.run(x_q, x_k, x_v, mask_for_all_heads(mask, shape))
 
     def backward(self, trace: MultiHeadTrace, d_output: ArrayLike) -> MultiHeadGradients:
         """Return the gradients (12) to (14) by everything in the layer.
@@ -368,6 +369,21 @@ def multi_head_attention(
     return trace.output, trace.weights
 
 
+def mask_for_all_heads(mask: ArrayLike | None, shape: tuple[int, int, int, int]) -> Mask | None:
+    """Return a mask that fits `shape`, with an axis of 1 for the heads unless it has its own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it holds anything but True and False, or does not fit (batch, heads, queries, keys).
+    """
+    batch, _, queries, keys = shape
+    if getattr(mask, "ndim", 0) == 4:
+        return checked_mask(mask, shape)
+    checked = checked_mask(mask, (batch, queries, keys))
+    return checked[:, None] if checked is not None and checked.ndim == 3 else checked
+
+
 def _kernel_shapes(trace: MultiHeadTrace) -> list[tuple[int, ...]]:
     """Return the shapes of the four kernels that made a trace."""
     inputs = (trace.queries, trace.keys, trace.values)
@@ -438,12 +454,3 @@ def _checked_tokens(
     if not fits:
         raise ValueError(f"`{name}` has shape {array.shape}; it takes {takes}.")
     return array
-
-
-def _for_all_heads(mask: ArrayLike | None, shape: tuple[int, int, int, int]) -> Mask | None:
-    """Return the mask with an axis of 1 for the heads, unless it has one of its own."""
-    batch, _, queries, keys = shape
-    if getattr(mask, "ndim", 0) == 4:
-        return checked_mask(mask, shape)
-    checked = checked_mask(mask, (batch, queries, keys))
-    return checked[:, None] if checked is not None and checked.ndim == 3 else checked

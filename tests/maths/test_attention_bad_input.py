@@ -193,6 +193,7 @@ def test_no_public_function_is_missing_from_the_table(module):
         dot_product.checked_inputs,
         dot_product.checked_mask,
     }
+    unchecked |= {multi_head.mask_for_all_heads}
     unchecked |= {MultiHeadAttention.run, MultiHeadAttention.run_backward}
     results = {dot_product.AttentionTrace, dot_product.AttentionGradients}
     results |= {multi_head.MultiHeadTrace, multi_head.MultiHeadGradients}
