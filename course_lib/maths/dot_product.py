@@ -41,6 +41,7 @@ __all__ = [
     "attend_backward",
     "attention_trace",
     "causal_mask",
+    "entropy",
     "masked_softmax",
     "padding_mask",
     "scaled_dot_product_attention",
@@ -275,17 +276,32 @@ def softmax_jacobian(p: ArrayLike) -> Array:
     TypeError, ValueError
         If a row of `p` does not sum to 1 (or 0, with all keys masked), or an entry is below 0.
     """
-    takes = "what `softmax` returned, rows that sum to 1"
-    p = as_array("p", p, takes=takes)
-    if p.ndim == 0:
-        raise ValueError(f"`p` has shape (); it takes {takes}.")
-    if p.min() < 0:
-        raise ValueError(f"`p` holds {p.min():.3g}; it takes {takes}.")
-    total = p.sum(-1)
-    wrong = total[~(np.isclose(total, 1, atol=1e-6) | (total == 0))]
-    if wrong.size:
-        raise ValueError(f"`p` has a row that sums to {wrong[0]:.3g}; it takes {takes}.")
+    p = _checked_weights(p)
     return p[..., :, None] * (np.eye(p.shape[-1]) - p[..., None, :])  # (4)
+
+
+def entropy(p: ArrayLike) -> Array:
+    """Return −Σ p_j ln p_j of each row, in nats: 0 for one key alone, ln n for n keys alike.
+
+    e to this power is how many keys a query looks at, in effect. 0 ln 0 is 0, its limit.
+
+    Parameters
+    ----------
+    p : array, shape (..., n)
+        What the softmax returned.
+
+    Returns
+    -------
+    array, shape (...)
+        0 for a row of zeros, with all keys masked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `softmax_jacobian`.
+    """
+    p = _checked_weights(p)
+    return 0.0 - (p * np.log(np.where(p == 0, 1, p))).sum(-1)  # 0 − 0 is 0, −0 would be −0
 
 
 def causal_mask(queries: int, keys: int | None = None) -> Mask:
@@ -383,6 +399,21 @@ def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> Mask | None:
         hint = ", so one of (batch, keys) is written `mask[:, None]`" if array.ndim == 2 else ""
         raise ValueError(f"`mask` has shape {array.shape}; it takes {takes}{hint}.")
     return array
+
+
+def _checked_weights(p: ArrayLike) -> Array:
+    """Return `p` as an array if it can have come out of a softmax, or say what is wrong."""
+    takes = "what `softmax` returned, rows that sum to 1"
+    p = as_array("p", p, takes=takes)
+    if p.ndim == 0:
+        raise ValueError(f"`p` has shape (); it takes {takes}.")
+    if p.min() < 0:
+        raise ValueError(f"`p` holds {p.min():.3g}; it takes {takes}.")
+    total = p.sum(-1)
+    wrong = total[~(np.isclose(total, 1, atol=1e-6) | (total == 0))]
+    if wrong.size:
+        raise ValueError(f"`p` has a row that sums to {wrong[0]:.3g}; it takes {takes}.")
+    return p
 
 
 def _check_fit(

@@ -12,6 +12,7 @@ from course_lib.maths.attention import (
     additive_attention,
     attention_trace,
     causal_mask,
+    entropy,
     multi_head_attention,
     padding_mask,
     position_rotation,
@@ -316,6 +317,18 @@ def test_the_backward_pass_multiplies_by_the_jacobian():
     own = scaled_dot_product_attention_backward(trace, d_output)
     through = np.einsum("bijm,bim->bij", softmax_jacobian(trace.weights), own.weights)
     np.testing.assert_allclose(own.scores, through, atol=1e-15)
+
+
+def test_entropy_counts_the_keys_that_are_looked_at():
+    p = softmax(np.random.default_rng(97).standard_normal((3, 4, 6)))
+    expected = [[-sum(x * math.log(x) for x in row) for row in sample] for sample in p]
+    np.testing.assert_allclose(entropy(p), expected, rtol=1e-13)
+    assert np.exp(entropy(np.full(8, 1 / 8))) == pytest.approx(8)
+    assert np.exp(entropy([0.5, 0, 0.5, 0])) == pytest.approx(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(entropy([[0.0, 1.0], [0.0, 0.0]]), 0)
+    assert 0 < entropy(softmax([0.0, 700.0])) < 1e-300
 
 
 # --- masks ---------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from course_lib.maths.attention import (
     additive_attention,
     attention_trace,
     causal_mask,
+    entropy,
     multi_head_attention,
     padding_mask,
     position_rotation,
@@ -88,7 +89,8 @@ CASES = [
     *[_call(softmax, "`scores`", wrong) for wrong in (1.0, "s", None, [np.nan], [np.inf], [])],
     *[_call(softmax, "`mask`", [1.0, 2.0], wrong) for wrong in ([1, 0], [True] * 3, "m")],
     *[
-        _call(softmax_jacobian, "`p`", wrong)
+        _call(function, "`p`", wrong)
+        for function in (softmax_jacobian, entropy)
         for wrong in (1.0, [0.5, 0.6], [1.5, -0.5], [np.nan, 1], "p", None, [[0.5, 0.5], [1, 2]])
     ],
     *[_call(causal_mask, "`queries`", wrong) for wrong in NOT_A_COUNT],

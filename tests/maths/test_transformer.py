@@ -75,8 +75,8 @@ def gradients_of(gradients):
 
 
 def norm_written_out(x, scale=1, offset=0, epsilon=1e-3):
-    centred = x - x.mean(-1, keepdims=True)
-    return scale * centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon) + offset
+    centered = x - x.mean(-1, keepdims=True)
+    return scale * centered / np.sqrt((centered**2).mean(-1, keepdims=True) + epsilon) + offset
 
 
 def attention_written_out(layer, x, mask=None):
