@@ -38,7 +38,7 @@ HELD_OUT = 5  # every fifth chapter is for testing
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 
-class Labelled(NamedTuple):
+class Labeled(NamedTuple):
     """Texts and the class of each, int64 of shape (texts,); unpacks into the two."""
 
     texts: tuple[str, ...]
@@ -51,14 +51,14 @@ class Sentences:
 
     Attributes
     ----------
-    train, test : Labelled
+    train, test : Labeled
         `texts, labels = sentences.train`; `labels[i]` is the place of a book in `classes`.
     classes : tuple of str
         The titles.
     """
 
-    train: Labelled
-    test: Labelled
+    train: Labeled
+    test: Labeled
     classes: tuple[str, ...]
 
     @property
@@ -171,7 +171,7 @@ def load_sentences() -> Sentences:
     parts: dict[bool, list[dict[str, str]]] = {True: [], False: []}
     for row in rows:
         parts[int(row["chapter"]) % HELD_OUT == 0].append(row)
-    train, test = (_labelled(parts[is_test], classes) for is_test in (False, True))
+    train, test = (_labeled(parts[is_test], classes) for is_test in (False, True))
     return Sentences(train, test, classes)
 
 
@@ -293,6 +293,6 @@ def _runs(text: str, length: int) -> list[str]:
     return [text[i : i + length] for i in range(len(text) - length + 1)]
 
 
-def _labelled(rows: list[dict[str, str]], classes: tuple[str, ...]) -> Labelled:
+def _labeled(rows: list[dict[str, str]], classes: tuple[str, ...]) -> Labeled:
     labels = np.array([classes.index(row["book"]) for row in rows], dtype=np.int64)
-    return Labelled(tuple(row["sentence"] for row in rows), labels)
+    return Labeled(tuple(row["sentence"] for row in rows), labels)
