@@ -51,7 +51,7 @@ class Sentences:
 
     Attributes
     ----------
-    train, test : Labeled
+    train, test : texts and labels
         `texts, labels = sentences.train`; `labels[i]` is the place of a book in `classes`.
     classes : tuple of str
         The titles.
