@@ -28,6 +28,7 @@ LIMITS = {  # bytes, by ending; where a file is larger, something is stored that
     ".md": 40_000,
     ".npz": 120_000,
     ".csv": 400_000,
+    ".txt": 500_000,  # a novel
     ".json": 200_000,
 }
 DATA_LIMIT = 3_000_000
