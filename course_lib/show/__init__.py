@@ -33,6 +33,7 @@ from course_lib.show.theory import FanPicture, TheoryPicture, UpDownPicture, the
 from course_lib.show.units import BendPicture, ResidualPicture, SharePicture, bend_panels
 from course_lib.show.unrolled import TermsPicture, UnrolledPicture
 from course_lib.show.witnesses import WitnessPicture
+from course_lib.show.writing import WritingPicture
 
 __all__ = [
     "COLORS",
@@ -61,6 +62,7 @@ __all__ = [
     "UpDownPicture",
     "WallPicture",
     "WitnessPicture",
+    "WritingPicture",
     "bend_panels",
     "choice",
     "explore",
