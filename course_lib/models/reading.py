@@ -20,7 +20,17 @@ from course_lib.models.gradient_flow import by_time_step
 from course_lib.models.language import train_character_model
 from course_lib.models.text import load_text, streams, tempered, windows
 
-__all__ = ["bits", "in_disorder", "judged", "last_guess", "price_of_windows", "race", "train"]
+__all__ = [
+    "bits",
+    "in_disorder",
+    "judged",
+    "last_guess",
+    "naive_bayes",
+    "nearest",
+    "price_of_windows",
+    "race",
+    "train",
+]
 
 Array = NDArray[np.float64]
 PIECE, WARM_UP = 300, 50  # characters of a piece to judge by, and those that are not counted
@@ -209,3 +219,35 @@ def in_disorder(x: Any, rng: np.random.Generator) -> NDArray[np.int64]:
     codes = np.asarray(x)
     key = np.where(codes > 0, generator("rng", rng).random(codes.shape), 2.0)
     return np.take_along_axis(codes, key.argsort(axis=1), axis=1)
+
+
+def naive_bayes(bags: Any, labels: Any) -> Array:
+    """Return ln p(word | class), shape (classes, words), one added to every count.
+
+    ``bags @ naive_bayes(...).T`` is, up to a constant, the logarithm of each class's probability
+    if words came independently of one another and classes were equally likely.
+
+    Parameters
+    ----------
+    bags : array, shape (texts, words)
+        How often each word stands in each text.
+    labels : int array, shape (texts,)
+    """
+    counts, classes = as_array("bags", bags, ndim=2), np.asarray(labels)
+    if classes.shape != (len(counts),):
+        raise ValueError(f"`labels` has shape {classes.shape}; it takes ({len(counts)},).")
+    of = np.stack([counts[classes == label].sum(axis=0) + 1.0 for label in np.unique(classes)])
+    return np.log(of / of.sum(axis=1, keepdims=True))
+
+
+def nearest(rows: Any) -> NDArray[np.int64]:
+    """Return for each row the number of the most similar other row, by the cosine.
+
+    Parameters
+    ----------
+    rows : array, shape (two or more, entries)
+        None of them all zeros.
+    """
+    vectors = as_array("rows", rows, ndim=2)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (unit @ unit.T - 2 * np.eye(len(unit))).argmax(axis=1)

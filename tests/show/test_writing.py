@@ -1,0 +1,46 @@
+"""What a language model expects and writes, as a picture."""
+
+import pytest
+from matplotlib.figure import Figure
+
+from course_lib import show
+
+ARRAYS = {
+    "characters": [" ", "e", "\n", "$"],
+    "probabilities": [0.5, 0.25, 0.125, 0.125],
+    "text": "the $x$ of\n  the " + "long " * 200,
+    "bits": 1.75,
+}
+
+
+@pytest.fixture
+def picture():
+    figure = Figure()
+    return show.WritingPicture(figure), figure
+
+
+def test_bars_names_and_text_follow(picture):
+    writing, figure = picture
+    writing.update(ARRAYS)
+    bars, page = figure.axes
+    assert [bar.get_width() for bar in bars.patches[:5]] == [0.5, 0.25, 0.125, 0.125, 0]
+    assert [label.get_text() for label in bars.get_yticklabels()][:4] == [
+        "space", "e", "line end", "$",
+    ]  # fmt: skip
+    assert bars.get_title(loc="left") == "1.8 bits expected"
+    lines = page.texts[0].get_text().split("\n")
+    assert lines[0].startswith("the $x$ of the long")
+    assert len(lines) == 7
+    figure.canvas.draw()
+
+
+def test_it_is_told_in_words():
+    said = show.WritingPicture.tell(ARRAYS)
+    assert "1.8 bits" in said
+    assert "space with 0.50" in said
+    assert "the $x$ of the" in said
+
+
+def test_no_figure_is_refused():
+    with pytest.raises(TypeError, match="`figure` is 3"):
+        show.WritingPicture(3)
