@@ -57,10 +57,10 @@ def two_tasks(
     keras.utils.set_random_seed(positive_int("seed", seed, minimum=0))
     words = keras.layers.Embedding(vocabulary, embedding, mask_zero=True)
     cell = keras.layers.GRU(units, return_sequences=True)
-    labelled, other = (keras.Input((None,), dtype="int32") for _ in range(2))
-    which_class = keras.layers.Dense(classes)(cell(words(labelled))[:, -1])
+    sentence, other = (keras.Input((None,), dtype="int32") for _ in range(2))
+    which_class = keras.layers.Dense(classes)(cell(words(sentence))[:, -1])
     next_word = keras.layers.Dense(vocabulary)(cell(words(other)))
-    model = keras.Model([labelled, other], [which_class, next_word])
+    model = keras.Model([sentence, other], [which_class, next_word])
     return model, [*words.weights, *cell.weights]
 
 
