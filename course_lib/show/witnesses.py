@@ -2,84 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from course_lib import checks
 from course_lib.show.style import COLORS, OTHERS
 
+Array = NDArray[np.float64]
+
 STYLES = tuple(zip("osx^v", (COLORS["ink"], *OTHERS), strict=False))
-ROOM = 1.6  # the axes reach this much farther than the largest true entry
+EDGE = 1.6  # where the axes end: so many times the largest true entry
 AGREED = 1e-4  # a difference, as a share of the largest true entry, that nobody sees
 
 
 class WitnessPicture:
     """The entries of several gradients, as one witness has them and as another, for an explorer.
 
-    Each entry is a point: to the right what `true` says of it, upwards what our code says. On the
-    line both say the same. What is beyond the axes is shown at their edge.
+    Each entry is a point: to the right what `true` says of it, upwards what our code says, both as
+    shares of the largest true entry of that gradient. On the line both say the same. What is
+    beyond the axes is shown at their edge.
 
     Parameters
     ----------
     figure : Figure
-    true : dict of name to array
-        At most five gradients, not all 0: those of finite differences, say.
+    names : sequence of str
+        What the gradients are called, at most five.
 
     Raises
     ------
     TypeError, ValueError
-        If it is no figure, or `true` holds no such arrays.
+        If it is no figure, or there are no names, or too many.
     """
 
-    def __init__(self, figure: Figure, true: Mapping[str, ArrayLike]) -> None:
+    def __init__(self, figure: Figure, names: Sequence[str]) -> None:
         checks.instance("figure", figure, Figure, "a matplotlib figure")
-        if not isinstance(true, Mapping) or not 1 <= len(true) <= len(STYLES):
-            takes = f"a dictionary of one to {len(STYLES)} gradients"
-            raise TypeError(f"`true` is {checks.shown(true)}; it takes {takes}.")
-        self._true = {name: checks.as_array(f"true[{name!r}]", of) for name, of in true.items()}
-        self._largest = max(np.abs(of).max(initial=0.0) for of in self._true.values())
-        if not self._largest:
-            raise ValueError("`true` is 0 in every entry; it takes gradients that are not.")
-        self._edge = ROOM * self._largest
-        self._axes = figure.add_subplot(xlim=(-self._edge, self._edge), aspect="equal")
-        self._axes.set(ylim=(-self._edge, self._edge), ylabel="by our code")
-        self._axes.set_xlabel("by finite differences")
+        if isinstance(names, str) or not 1 <= len(names) <= len(STYLES):
+            takes = f"one to {len(STYLES)} names"
+            raise ValueError(f"`names` is {checks.shown(names)}; it takes {takes}.")
+        self._axes = figure.add_subplot(xlim=(-EDGE, EDGE), ylim=(-EDGE, EDGE), aspect="equal")
+        self._axes.set(xlabel="by finite differences", ylabel="by our code")
         self._axes.axline((0, 0), slope=1, color=COLORS["theory"], linewidth=1)
-        self._dots = {}
-        for (name, array), (marker, color) in zip(self._true.items(), STYLES, strict=False):
-            (self._dots[name],) = self._axes.plot(
-                array.ravel(), array.ravel(), marker, color=color, label=name, fillstyle="none"
-            )
+        self._dots = {
+            name: self._axes.plot([], [], marker, color=color, label=name, fillstyle="none")[0]
+            for name, (marker, color) in zip(names, STYLES, strict=False)
+        }
         self._axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
 
     def update(self, arrays: Mapping[str, Any]) -> None:
-        """Show another gradient beside the true one; the title names what is off the line.
+        """Show other gradients; the title names those that are off the line.
 
         Parameters
         ----------
         arrays : dict
-            `ours`, a dict of name to array as `true`; an array that has one number only stands
-            for as many as `true` has.
+            `true` and `ours`, each a dict of name to array; one of ours that is a single number
+            stands for as many as the true one has.
 
         Raises
         ------
         TypeError, ValueError
-            If an array does not fit.
+            If an array does not fit, or a true one is 0 in every entry.
         """
-        off = []
-        for name, true in self._true.items():
-            ours = checks.as_array(f"ours[{name!r}]", arrays["ours"][name])
-            if ours.shape not in (true.shape, ()):
-                raise ValueError(
-                    f"`ours[{name!r}]` has shape {ours.shape}; it takes {true.shape}, or one "
-                    "number."
-                )
-            ours = np.broadcast_to(ours, true.shape)
-            self._dots[name].set_ydata(np.clip(ours, -self._edge, self._edge).ravel())
-            if np.abs(ours - true).max() > AGREED * self._largest:
-                off.append(name)
-        self._axes.set_title(f"Off the line: {', '.join(off)}" if off else "All on the line")
+        for name, (true, ours) in _pairs(arrays).items():
+            self._dots[name].set_data(true, np.clip(ours, -EDGE, EDGE))
+        self._axes.set_title(self.tell(arrays))
+
+    @staticmethod
+    def tell(arrays: Mapping[str, Any]) -> str:
+        """Return which gradients are off the line, as the title and the alt text have it."""
+        pairs = _pairs(arrays).items()
+        off = [name for name, (true, ours) in pairs if np.abs(ours - true).max() > AGREED]
+        return f"Off the line: {', '.join(off)}" if off else "All on the line"
+
+
+def _pairs(arrays: Mapping[str, Any]) -> dict[str, tuple[Array, Array]]:
+    """Return what is true and what is ours of each gradient, flat, the largest true entry 1."""
+    pairs = {}
+    for name, value in arrays["true"].items():
+        true = checks.as_array(f"true[{name!r}]", value)
+        ours = checks.as_array(f"ours[{name!r}]", arrays["ours"][name])
+        if ours.shape not in (true.shape, ()):
+            takes = f"{true.shape}, or one number"
+            raise ValueError(f"`ours[{name!r}]` has shape {ours.shape}; it takes {takes}.")
+        largest = np.abs(true).max(initial=0.0)
+        if not largest:
+            raise ValueError(f"`true[{name!r}]` is 0 in every entry; it takes one that is not.")
+        ours = np.broadcast_to(ours, true.shape)
+        pairs[name] = (true.ravel() / largest, ours.ravel() / largest)
+    return pairs

@@ -11,19 +11,23 @@ TRUE = {"W": np.array([[1.0, -2.0], [0.5, 0.0]]), "b": np.array([3.0, -1.0])}
 
 def drawn(ours):
     figure = Figure()
-    picture = show.WitnessPicture(figure, TRUE)
-    picture.update({"ours": TRUE | ours})
+    picture = show.WitnessPicture(figure, list(TRUE))
+    arrays = {"true": TRUE, "ours": TRUE | ours}
+    picture.update(arrays)
     axes = figure.axes[0]
     dots = {line.get_label(): line for line in axes.get_lines() if line.get_label() in TRUE}
-    return axes.get_title(loc="left") or axes.get_title(), dots
+    title = axes.get_title(loc="left") or axes.get_title()
+    assert title == show.WitnessPicture.tell(arrays)
+    return title, dots
 
 
 def test_what_agrees_is_on_the_line():
     title, dots = drawn({})
     assert title == "All on the line"
     for name, line in dots.items():
-        np.testing.assert_array_equal(line.get_xdata(), TRUE[name].ravel())
-        np.testing.assert_array_equal(line.get_ydata(), TRUE[name].ravel())
+        share = TRUE[name].ravel() / np.abs(TRUE[name]).max()
+        np.testing.assert_allclose(line.get_xdata(), share)
+        np.testing.assert_allclose(line.get_ydata(), share)
 
 
 @pytest.mark.parametrize(
@@ -40,23 +44,26 @@ def test_the_title_names_what_is_off_it(ours, title):
 
 
 def test_a_single_number_stands_for_all_and_the_far_ones_stay_on_the_paper():
-    assert drawn({"b": np.float64(0.3)})[1]["b"].get_ydata().tolist() == [0.3, 0.3]
+    assert drawn({"b": np.float64(0.3)})[1]["b"].get_ydata() == pytest.approx([0.1, 0.1])
     heights = drawn({"W": 100 * TRUE["W"]})[1]["W"].get_ydata()
-    assert np.abs(heights).max() == pytest.approx(1.6 * 3)
+    assert np.abs(heights).max() == pytest.approx(1.6)
+
+
+def updated(figure, true, ours):
+    arrays = {"true": TRUE | true, "ours": TRUE | ours}
+    show.WitnessPicture(figure, list(TRUE)).update(arrays)
 
 
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda f: show.WitnessPicture("no figure", TRUE), "`figure`"),
-        (lambda f: show.WitnessPicture(f, [1.0]), "`true`"),
-        (lambda f: show.WitnessPicture(f, {}), "`true`"),
-        (lambda f: show.WitnessPicture(f, {"W": [0.0]}), "`true` is 0 in every entry"),
-        (lambda f: show.WitnessPicture(f, {"W": [np.nan]}), "true"),
-        (
-            lambda f: show.WitnessPicture(f, TRUE).update({"ours": TRUE | {"b": np.ones(3)}}),
-            "has shape (3,); it takes (2,)",
-        ),
+        (lambda f: show.WitnessPicture("no figure", ["W"]), "`figure`"),
+        (lambda f: show.WitnessPicture(f, "W"), "`names`"),
+        (lambda f: show.WitnessPicture(f, []), "`names`"),
+        (lambda f: show.WitnessPicture(f, list("abcdef")), "`names`"),
+        (lambda f: updated(f, {"b": [0.0, 0.0]}, {}), "`true['b']` is 0 in every entry"),
+        (lambda f: updated(f, {"b": [np.nan, 1.0]}, {}), "true['b']"),
+        (lambda f: updated(f, {}, {"b": np.ones(3)}), "has shape (3,); it takes (2,)"),
     ],
 )
 def test_bad_input_is_named(make, sentence):
