@@ -342,17 +342,33 @@ def _saturated(seen: Examination) -> Iterator[_Suspect]:
             harmful=harmful,
             convicts=lambda: "yes" if harmful else "",
         )
-    gates = {f"{name}, {gate}": s for name, of in seen.gates.items() for gate, s in of.items()}
-    name, share = _highest(gates)
+    name, share = _highest({name: of["state"] for name, of in seen.gates.items() if "state" in of})
     if share >= BOUNDS["many"]:
         guilty = share >= BOUNDS["saturated"]
+        yield _Suspect(
+            "saturated units",
+            name,
+            f"{share:.0%} of the states of {name} lie where tanh is flat, at less than "
+            f"{FLAT:.0%} of its largest slope: nearly no gradient passes from step to step.",
+            {"share saturated": share},
+            convicts=lambda: "yes" if guilty else "",
+        )
+    gates = {
+        f"{name}, {gate}": share
+        for name, of in seen.gates.items()
+        for gate, share in of.items()
+        if gate != "state"
+    }
+    name, share = _highest(gates)
+    if share >= BOUNDS["many"]:
+        shut = share >= BOUNDS["saturated"]
         yield _Suspect(
             "saturated gates",
             f"{name} gate",
             f"{share:.0%} of the values of the {name.split(', ')[1]} gate lie where it is flat: "
             "the gate stands still, and nearly no gradient passes through it.",
             {"share saturated": share},
-            convicts=lambda: "yes" if guilty else "",
+            convicts=lambda: "yes" if shut else "",
         )
 
 

@@ -86,7 +86,7 @@ KINDS: dict[str, Kind] = {
         "17_gradient_clinic",
     ),
     "no progress": Kind(
-        "No figure is out of range, so look at the data and the loss: do labels and samples "
+        "Where no figure is out of range, look at the data and the loss: do labels and samples "
         "belong together, does the loss get logits where it expects them, is every layer "
         "trainable that should be?",
         "17_gradient_clinic",

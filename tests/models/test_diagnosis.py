@@ -258,3 +258,16 @@ def test_bad_input_is_refused_in_a_sentence(case):
     text = str(info.value)
     assert text.endswith(".")
     assert "\n" not in text
+
+
+def test_a_simple_rnn_at_its_ends_has_no_gates_to_blame():
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(0, 10, (64, 12, 3)).astype("float32"), rng.random((64, 1), "float32")
+    rnn = keras.layers.SimpleRNN(8, kernel_initializer=keras.initializers.RandomNormal(stddev=2.0))
+    model = keras.Sequential([keras.Input((12, 3)), rnn, keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(0.003), "mse")
+    found = diagnose(model, x, y, steps=30)
+    (saturated,) = [finding for finding in found.findings if "saturated" in finding.kind]
+    assert saturated.kind == "saturated units"
+    assert saturated.where == rnn.name
+    assert "the states of" in saturated.sentence
