@@ -251,7 +251,7 @@ REASON = Exercise(
         ),
     ],
     hints=(
-        "At b_f = 5 the table of this chapter has two columns. Which of them is above 1?",
+        "In the table of this chapter, at b_f = 5: which column is above 1?",
         "Compare “along the cell” with “by all ways”.",
         "What goes from the cell to h and through W_h has no ceiling of 1.",
     ),
