@@ -47,9 +47,9 @@ QUIZZES = [
     ),
     Quiz(
         id="12-saturated",
-        question="Thirty steps with random labels at a high rate: of a tanh RNN's gradient nothing "
-        "is left after 40 steps, of a GRU's more than a tenth. Both have saturated. Why the "
-        "difference?",
+        question="Thirty steps with random labels at a rate of 0.3: of a tanh RNN's gradient "
+        "next to nothing is left after 40 steps, of a GRU's more than a tenth. Both have "
+        "saturated. Why the difference?",
         options=[
             Option(
                 "A saturated tanh has no slope; an update gate saturated at 1 passes everything",
