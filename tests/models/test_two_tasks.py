@@ -22,7 +22,7 @@ def test_the_word_that_follows():
 
 def test_losses_leave_the_padding_out():
     model, _ = two_tasks.two_tasks(8, 2, 1, units=3, embedding=3)
-    book, word = (np.asarray(out) for out in model([X, X]))
+    book, word = (np.array(out) for out in model([X, X]))
     after = two_tasks.following(X)
     main, auxiliary = two_tasks.losses([Y, after], [book, word])
     log_p = [of - np.log(np.exp(of).sum(-1, keepdims=True)) for of in (book, word)]

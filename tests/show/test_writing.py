@@ -15,8 +15,9 @@ ARRAYS = {
 
 @pytest.fixture
 def picture():
-    figure = Figure()
-    return show.WritingPicture(figure), figure
+    with show.house_style():
+        figure = Figure()
+        yield show.WritingPicture(figure), figure
 
 
 def test_bars_names_and_text_follow(picture):
