@@ -27,7 +27,13 @@ def test_prose_is_british_and_names_are_american():
 def test_no_typing_errors():
     names = [path.relative_to(chapters.ROOT).as_posix() for path in chapters.tracked_files()]
     kinds = (".py", ".md", ".ipynb", ".toml", ".cff", ".css", ".js", ".csv")
-    names = [name for name in names if name.endswith(kinds) and name not in NOT_WRITTEN_BY_US]
+    names = [
+        name
+        for name in names
+        if name.endswith(kinds)
+        and name not in NOT_WRITTEN_BY_US
+        and not name.startswith("data/texts/")  # the spelling of 1813
+    ]
     command = [sys.executable, "-m", "codespell_lib", f"--ignore-words-list={SURNAMES}", *names]
     done = subprocess.run(command, cwd=chapters.ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

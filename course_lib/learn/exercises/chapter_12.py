@@ -138,7 +138,8 @@ def judge_latch(unit):
     for row in marked:
         row[rng.choice(40, 2, replace=False)] = 1.0
     last = 59 - marked[:, ::-1].argmax(axis=1)
-    wanted, h, gates = signal[np.arange(200), last], np.zeros(200), []
+    wanted, h = signal[np.arange(200), last], np.zeros(200)
+    gates: list[np.ndarray] = []
     with np.errstate(over="ignore"):
         for t in range(60):
             from_x = np.stack([signal[:, t], marked[:, t]], axis=1) @ unit[:2] + unit[3]
