@@ -212,7 +212,8 @@ def _room(
 ) -> float | None:
     """Return the factor by which a figure is inside its bound, below 1 where it is outside.
 
-    None where there is no bound, or no factor leads to it because one of the two is not positive.
+    None where there is no bound, or no finite factor leads to it, as where one of the two is not
+    positive.
     """
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
@@ -221,7 +222,8 @@ def _room(
     ratios += [(value, low)] if low is not None else []
     if not ratios or not all(a > 0 and b > 0 for a, b in ratios):
         return None
-    return min(a / b for a, b in ratios)
+    room = min(a / b for a, b in ratios)
+    return room if math.isfinite(room) else None
 
 
 def _is_number(value: object) -> bool:
@@ -255,9 +257,8 @@ def _append(result: Measured) -> None:
     if not folder:
         return
     row = asdict(result) | {"seconds": round(time.time(), 3)}
-    for name in ("measured", "room"):
-        if isinstance(row[name], float) and not math.isfinite(row[name]):
-            row[name] = str(row[name])  # JSON has no inf and no NaN
+    if isinstance(row["measured"], float) and not math.isfinite(row["measured"]):
+        row["measured"] = str(row["measured"])  # JSON has no inf and no NaN
     Path(folder).mkdir(parents=True, exist_ok=True)
     with (Path(folder) / _file_name).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")

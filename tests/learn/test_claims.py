@@ -202,3 +202,21 @@ def test_the_seed_of_the_course(monkeypatch):
         monkeypatch.setenv("COURSE_SEED", text)
         with pytest.raises(ValueError, match=r"COURSE_SEED is .*; it takes a whole number"):
             seed()
+
+
+@pytest.mark.parametrize(
+    ("measured", "bound", "room"),
+    [
+        (2.0, {"below": 8.0}, 4.0),
+        (8.0, {"above": 2.0}, 4.0),
+        (3.0, {"between": (1.0, 6.0)}, 2.0),
+        (16.0, {"below": 8.0}, 0.5),
+        (-1.0, {"below": 8.0}, None),
+        (math.inf, {"above": 2.0}, None),
+        (3.0, {"equals": 3.0}, None),
+    ],
+)
+def test_the_room_to_a_bound_is_a_finite_factor_or_none(measured, bound, room, monkeypatch):
+    monkeypatch.setenv("COURSE_STRICT", "0")  # one of the figures is outside its bound
+    claim("01-room", "It is {measured}.", measured, **bound)
+    assert measured_claims()[-1].room == room
