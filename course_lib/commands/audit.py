@@ -21,14 +21,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from course_lib.commands import chapters
 from course_lib.commands.recompute import last_line
-from course_lib.commands.test import read_claims
+from course_lib.commands.test import clean_environment, read_claims
 
 TABLE = "audit.json"
 FINISHED = chapters.ROOT / ".audit"
@@ -52,6 +52,10 @@ class Job:
     def file(self) -> Path:
         """Where the finished run is kept."""
         return FINISHED / f"{self.number}-{self.code_hash}-{self.seed}.json"
+
+
+# Called with a function and the jobs, it yields (job, run) as they end.
+Compute = Callable[[Callable[[Job], Run], Iterable[Job]], Iterator[tuple[Job, Run]]]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -110,17 +114,12 @@ def jobs_of(path: Path, seeds: int) -> list[Job]:
 # ---------------------------------------------------------------- running
 
 
-def workers(
-    dask: str | None, jobs: int
-) -> AbstractContextManager[Callable[..., Iterator[tuple[Job, Run]]]]:
-    """Return how to compute many jobs: on this computer, or on a Dask cluster.
-
-    What is entered is called with a function and the jobs, and yields (job, run) as they end.
-    """
+def workers(dask: str | None, jobs: int) -> AbstractContextManager[Compute]:
+    """Return how to compute many jobs: on this computer, or on a Dask cluster."""
     return _cluster(dask) if dask else nullcontext(_here(jobs))
 
 
-def _here(jobs: int) -> Callable[..., Iterator[tuple[Job, Run]]]:
+def _here(jobs: int) -> Compute:
     def compute(function: Callable[[Job], Run], todo: Iterable[Job]) -> Iterator[tuple[Job, Run]]:
         from joblib import Parallel, delayed
 
@@ -131,39 +130,31 @@ def _here(jobs: int) -> Callable[..., Iterator[tuple[Job, Run]]]:
     return compute
 
 
-class _cluster(AbstractContextManager[Callable[..., Iterator[tuple[Job, Run]]]]):
-    """A Dask cluster that exists already, for the time of one audit."""
+@contextmanager
+def _cluster(address: str) -> Iterator[Compute]:
+    """Hold a connection to a Dask cluster that exists already, for the time of one audit."""
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise SystemExit(
+            "--dask needs the package `distributed`: install it with "
+            "`pip install distributed`, here and where the workers are."
+        ) from None
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, ValueError, TypeError) as error:
+        raise SystemExit(
+            f"--dask is {address!r}, where no Dask scheduler answers ({error}); it takes an "
+            "address such as tcp://192.168.1.10:8786."
+        ) from None
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def compute(function: Callable[[Job], Run], todo: Iterable[Job]) -> Iterator[tuple[Job, Run]]:
+        futures = {client.submit(function, job, pure=False): job for job in todo}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
 
-    def __enter__(self) -> Callable[..., Iterator[tuple[Job, Run]]]:
-        try:
-            from distributed import Client, as_completed
-        except ImportError:
-            raise SystemExit(
-                "--dask needs the package `distributed`: install it with "
-                "`pip install distributed`, here and where the workers are."
-            ) from None
-        try:
-            self.client = Client(self.address, timeout="10s")
-        except (OSError, ValueError, TypeError) as error:
-            raise SystemExit(
-                f"--dask is {self.address!r}, where no Dask scheduler answers ({error}); it takes "
-                "an address such as tcp://192.168.1.10:8786."
-            ) from None
-
-        def compute(
-            function: Callable[[Job], Run], todo: Iterable[Job]
-        ) -> Iterator[tuple[Job, Run]]:
-            futures = {self.client.submit(function, job, pure=False): job for job in todo}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-
-        return compute
-
-    def __exit__(self, *error: object) -> None:
-        self.client.close()
+    with client:
+        yield compute
 
 
 def run_job(job: Job) -> Run:
@@ -200,16 +191,13 @@ def variables(seed: int, folder: Path) -> dict[str, str]:
     """Return the environment of a kernel: one seed, one thread, quiet, claims into `folder`."""
     from course_lib import data
 
-    threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     return {
-        **os.environ,
-        **dict.fromkeys(threads, "1"),
+        **clean_environment(sys.executable),
         "CI": "1",
         "COURSE_CLAIMS": str(folder / "claims"),
         "COURSE_DATA": str(data.folder()),
         "COURSE_SEED": str(seed),
         "COURSE_STRICT": "0",  # a claim that fails is a result here, and the next cell still runs
-        "TF_CPP_MIN_LOG_LEVEL": "3",
     }
 
 
@@ -265,19 +253,22 @@ def write(tables: dict[str, dict[str, Any]]) -> None:
     """Put the tables of the chapters that ran into `data/audit.json`, and renew its checksum."""
     from course_lib import data
 
-    place = data.folder() / TABLE
-    before = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
-    text = json.dumps(dict(sorted({**before, **tables}.items())), indent=1, ensure_ascii=False)
-    place.write_text(text + "\n", encoding="utf-8", newline="\n")
+    text = json.dumps(dict(sorted({**stored(), **tables}.items())), indent=1, ensure_ascii=False)
+    (data.folder() / TABLE).write_text(text + "\n", encoding="utf-8", newline="\n")
     data.refresh_manifest()
+
+
+def stored() -> dict[str, dict[str, Any]]:
+    """Return the tables of `data/audit.json`, by the chapter's number; none before an audit."""
+    from course_lib import data
+
+    place = data.folder() / TABLE
+    return json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
 
 
 def stale() -> list[str]:
     """Return the chapters whose code is newer than the table, or that it does not have."""
-    from course_lib import data
-
-    place = data.folder() / TABLE
-    audited = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
+    audited = stored()
     return [
         path.name[:2]
         for path in chapters.all_chapters()
