@@ -37,6 +37,7 @@ from course_lib.maths.dot_product import (
     checked_mask,
 )
 from course_lib.maths.initializers import INITIALIZERS
+from course_lib.maths.recurrent_layer import sum_of_products
 
 __all__ = ["MultiHeadAttention", "MultiHeadGradients", "MultiHeadTrace", "multi_head_attention"]
 
@@ -311,11 +312,11 @@ class MultiHeadAttention:
         *kernels, W_O = self.kernels
         inputs = (trace.queries, trace.keys, trace.values)
         with np.errstate(over="ignore", invalid="ignore"):
-            d_W_O = _sum_of_products(_side_by_side(trace.heads.output), d_output)  # (12)
+            d_W_O = sum_of_products(_side_by_side(trace.heads.output), d_output)  # (12)
             d_y = _split(d_output @ _as_matrix(W_O).T, self.heads)
             heads = attend_backward(trace.heads, d_y)
             d_QKV = [_side_by_side(d) for d in (heads.queries, heads.keys, heads.values)]
-            d_kernels = [*map(_sum_of_products, inputs, d_QKV), d_W_O]  # (13)
+            d_kernels = [*map(sum_of_products, inputs, d_QKV), d_W_O]  # (13)
             d_x = [d @ W.reshape(len(W), -1).T for d, W in zip(d_QKV, kernels, strict=True)]  # (14)
         return MultiHeadGradients(
             tuple(d.reshape(W.shape) for d, W in zip(d_kernels, self.kernels, strict=True)),
@@ -411,11 +412,6 @@ def _side_by_side(heads: Array) -> Array:
 
 def _as_matrix(W_O: Array) -> Array:
     return W_O.reshape(-1, W_O.shape[2])
-
-
-def _sum_of_products(x: Array, d: Array) -> Array:
-    """Σ xᵀ d over batch and positions, as one product of two tall matrices."""
-    return x.reshape(-1, x.shape[2]).T @ d.reshape(-1, d.shape[2])
 
 
 def _in_keras_order(kernels: Sequence[Array], biases: Sequence[Array] | None) -> list[Array]:

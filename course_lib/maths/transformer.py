@@ -50,6 +50,7 @@ from course_lib.maths.multi_head import (
 )
 from course_lib.maths.normalization import NormGradients, NormTrace, normalize, normalize_backward
 from course_lib.maths.propagation import _frobenius_norm, _own_generator
+from course_lib.maths.recurrent_layer import sum_of_products
 
 __all__ = [
     "BlockGradients",
@@ -463,7 +464,7 @@ def block_backward(
     """Run ∂𝓛/∂h_l down one block, (4), without checks."""
     g, norm_2 = _through(trace.norms[1], d_h, form, "post")
     d_a = g @ block.W_2.T * bare(form.activation.derivative)(trace.pre_activation)
-    d_W_1, d_W_2 = _sum_of_products(trace.ffn_inputs, d_a), _sum_of_products(trace.hidden, g)
+    d_W_1, d_W_2 = sum_of_products(trace.ffn_inputs, d_a), sum_of_products(trace.hidden, g)
     d_x, norm_before = _through(trace.norms[1], d_a @ block.W_1.T, form, "pre")
     d_u = d_x + g if form.skip else d_x  # (4)
     norm_2, b_1, b_2 = norm_2 or norm_before, d_a.sum(axis=(0, 1)), g.sum(axis=(0, 1))
@@ -504,11 +505,6 @@ def _through(
         return d_y, None
     gradients = normalize_backward(norm, d_y)
     return gradients.inputs, gradients
-
-
-def _sum_of_products(x: Array, d: Array) -> Array:
-    """Σ xᵀ d over batch and tokens."""
-    return x.reshape(-1, x.shape[2]).T @ d.reshape(-1, d.shape[2])
 
 
 def _norm(x: Array) -> float:
