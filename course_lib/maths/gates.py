@@ -64,11 +64,44 @@ class GatedLayer(RecurrentLayer):
         layer = copy.deepcopy(self)
         layer.bias = layer._b
         for gate, value in biases.items():
-            block = self.BLOCKS.index(one_of("gate", gate, self.BLOCKS))
-            columns = slice(block * self.units, (block + 1) * self.units)
-            rows = np.atleast_2d(layer.bias)[:, columns]  # a view: b, and u where there is one
+            rows = np.atleast_2d(layer.bias)[
+                :, self._columns(gate)
+            ]  # a view: b, and u where there is one
             rows[0], rows[1:] = self._checked_bias(gate, value), 0
         return layer
+
+    def with_gate_of(self, other: Self, gate: str) -> Self:
+        """Return a copy in which one gate, or the candidate, has the weights of another layer.
+
+        Parameters
+        ----------
+        other : layer of the same class and shapes; a GRU that keeps the same, "old" or "new"
+        gate : str
+            Its name, as in `BLOCKS`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `other` is another kind of layer or does not fit, or there is no such gate.
+        """
+        instance("other", other, type(self), f"a layer of class {type(self).__name__}")
+        columns = self._columns(gate)
+        layer = copy.deepcopy(self)
+        shapes, others = ([weight.shape for weight in of.weights] for of in (self, other))
+        if shapes != others:
+            raise ValueError(f"`other` has weights of shapes {others}; it takes shapes {shapes}.")
+        if isinstance(self, GRU) and self.keeps != other.keeps:
+            raise ValueError(
+                f"`other` keeps {other.keeps!r}; it takes one that keeps {self.keeps!r}."
+            )
+        for weight, theirs in zip(layer.weights, other.weights, strict=True):
+            weight[..., columns] = theirs[..., columns]
+        return layer
+
+    def _columns(self, gate: str) -> slice:
+        """Return where the weights of a gate stand."""
+        block = self.BLOCKS.index(one_of("gate", gate, self.BLOCKS))
+        return slice(block * self.units, (block + 1) * self.units)
 
     def _checked_bias(self, gate: str, value: ArrayLike) -> Array:
         takes = f"one number, or one for each of the {self.units} units"

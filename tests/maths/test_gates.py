@@ -166,6 +166,33 @@ def test_a_layer_without_biases_gets_them(draw):
     assert changed.bias.sum() == 9 * UNITS
 
 
+# A gate of another layer
+
+
+@EVERY_LAYER
+def test_a_layer_with_all_blocks_of_another_is_the_other(draw):
+    layer, other = drawn(draw), draw(FEATURES, UNITS, np.random.default_rng(66))
+    for gate in layer.BLOCKS:
+        mixed = layer.with_gate_of(other, gate)
+        assert any(map(np.any, map(np.subtract, mixed.weights, layer.weights))), gate
+        layer = mixed
+    for weight, theirs in zip(layer.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(weight, theirs)
+
+
+@EVERY_LAYER
+def test_only_the_gate_that_is_named_changes(draw):
+    layer, other = drawn(draw), draw(FEATURES, UNITS, np.random.default_rng(66))
+    before = [weight.copy() for weight in layer.weights]
+    for block, gate in enumerate(layer.BLOCKS):
+        mixed = layer.with_gate_of(other, gate)
+        own = np.delete(np.arange(UNITS * len(layer.BLOCKS)).reshape(-1, UNITS), block, axis=0)
+        for weight, old in zip(mixed.weights, before, strict=True):
+            np.testing.assert_array_equal(weight[..., own], old[..., own])
+    for weight, old in zip(layer.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+
+
 # Chrono biases and half-lives
 
 
