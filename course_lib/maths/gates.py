@@ -90,10 +90,9 @@ class GatedLayer(RecurrentLayer):
         shapes, others = ([weight.shape for weight in of.weights] for of in (self, other))
         if shapes != others:
             raise ValueError(f"`other` has weights of shapes {others}; it takes shapes {shapes}.")
-        if isinstance(self, GRU) and self.keeps != other.keeps:
-            raise ValueError(
-                f"`other` keeps {other.keeps!r}; it takes one that keeps {self.keeps!r}."
-            )
+        keeps, other_keeps = (getattr(of, "keeps", "old") for of in (self, other))
+        if keeps != other_keeps:
+            raise ValueError(f"`other` has keeps={other_keeps!r}; it takes one with {keeps!r}.")
         for weight, theirs in zip(layer.weights, other.weights, strict=True):
             weight[..., columns] = theirs[..., columns]
         return layer

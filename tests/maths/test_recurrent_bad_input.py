@@ -60,7 +60,7 @@ CASES = [
     (lambda: CELL.with_gate_of(CELL, "update"), ValueError, "`gate` is 'update'"),
     (lambda: CELL.with_gate_of(GATED, "input"), TypeError, "a layer of class LSTM"),
     (lambda: CELL.with_gate_of(LSTM.random(1, 3, RNG), "input"), ValueError, "`other` has weights"),
-    (lambda: GATED.with_gate_of(GATED.converted(), "update"), ValueError, "`other` has keeps='new'"),
+    (lambda: GATED.with_gate_of(GATED.converted(), "reset"), ValueError, "`other` has keeps="),
     (lambda: chrono_bias(0, 10, RNG), ValueError, "`units` is 0"),
     (lambda: chrono_bias(4.0, 10, RNG), TypeError, "`units` is 4.0"),
     (lambda: chrono_bias(4, 2, RNG), ValueError, "`longest` is 2"),
