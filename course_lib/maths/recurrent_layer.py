@@ -69,7 +69,7 @@ class RecurrentTrace:
     def previous_outputs(self) -> Array:
         """h_0 … h_{T−1}, shape (batch, time, units): what each step reads."""
         h_0 = self.initial_state[0] if self.cells is not None else self.initial_state
-        return _one_step_earlier(h_0, self.outputs)
+        return one_step_earlier(h_0, self.outputs)
 
     @property
     def previous_cells(self) -> Array:
@@ -78,7 +78,7 @@ class RecurrentTrace:
             raise ValueError(
                 "`cells` is None in this trace; `previous_cells` takes that of an LSTM."
             )
-        return _one_step_earlier(self.initial_state[1], self.cells)
+        return one_step_earlier(self.initial_state[1], self.cells)
 
     @property
     def final_state(self) -> State:
@@ -426,7 +426,7 @@ class RecurrentLayer(ABC):
         return ""
 
 
-def _one_step_earlier(first: Any, steps: Array) -> Array:
+def one_step_earlier(first: Any, steps: Array) -> Array:
     return np.concatenate([first[:, None], steps[:, :-1]], axis=1)
 
 
