@@ -75,6 +75,18 @@ def test_the_solution_runs_as_it_is_shown_and_is_right(exercise):
     assert verdict.state == "right", verdict.sentence
 
 
+OTHER_RIGHT_ANSWERS = {
+    "12-latch, held by the reset gate": [[0, 0, 10], [0, -20, 0], [0, 0, 100], [-20, 10, 0]],
+    "12-latch, with larger weights": [[0, 0, 5], [-30, 4, 0], [0, 0, 0], [12, -4, 0]],
+}
+
+
+@pytest.mark.parametrize("name", OTHER_RIGHT_ANSWERS)
+def test_a_right_answer_of_another_kind_is_right(name):
+    verdict = judge(find(name.split(",")[0]), np.array(OTHER_RIGHT_ANSWERS[name], dtype=float))
+    assert verdict.state == "right", verdict.sentence
+
+
 @every_exercise
 def test_every_wrong_option_of_a_choice_has_its_message(exercise):
     right = {exercise.reference()} if exercise.options else set()

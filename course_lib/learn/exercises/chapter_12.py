@@ -230,7 +230,7 @@ REASON = Exercise(
         "σ(1) is 0.73, σ(0) is 0.5.",
     ),
     afterword="Along the direct way that is (0.73 / 0.5) to the power of 100, 3e16; of the whole, "
-    "with what goes through the matrices, about eleven decades.",
+    "with what goes through the matrices, ten or eleven decades.",
 )
 
 EXERCISES = [TO_KERAS, BIAS_FOR, LATCH, REASON]
