@@ -135,3 +135,14 @@ def test_whatever_is_public_has_types(path):
         if untyped or node.returns is None:
             bare.append(part)
     assert not bare, f"{name(path)}: no type hints: {', '.join(bare)}"
+
+
+@pytest.mark.parametrize("path", chapters.all_chapters(), ids=name)
+def test_a_chapter_is_linked_to_from_where_a_reader_begins(path):
+    """README and chapter 00 list the chapters; one that is written is no mere word there."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"(notebooks/{path.name})" in readme, f"README.md does not link to {path.name}"
+    first = chapters.all_chapters()[0]
+    if path != first:
+        text = first.read_text(encoding="utf-8")
+        assert f"]({path.name})" in text, f"{first.name} does not link to {path.name}"
