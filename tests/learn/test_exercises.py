@@ -370,6 +370,16 @@ A_CHOICE = an_exercise(
 )
 
 
+def my_pair():
+    return 5, 7
+
+
+A_PAIR = an_exercise(
+    reference=my_pair,
+    inputs=None,
+    judge=lambda pair: None if pair[0] < pair[1] else f"{pair[0]} comes first.",
+    mistakes=[Mistake(f"{wrong}", (wrong, 0), f"Not {wrong}.") for wrong in (1, 2, 3)],
+)
 A_JUDGED = an_exercise(
     reference=seven,
     inputs=None,
@@ -409,6 +419,10 @@ def test_values_have_references_and_mistakes_too(exercise):
         (A_JUDGED, np.nan, "wrong", "of another kind"),
         (A_JUDGED, "six", "wrong", "of another kind"),
         (A_JUDGED, [6, 6], "wrong", "of another kind"),
+        (A_PAIR, (1, 3), "right", "Right: it does what was asked."),
+        (A_PAIR, ("a", 7), "wrong", "a tuple of 2 with a text ('a') in it; a right one"),
+        (A_PAIR, (np.nan, 7), "wrong", "a tuple of 2 numbers, not all of them finite; a right"),
+        (A_PAIR, (3, "b"), "wrong", "of another kind: a tuple of 2 numbers."),
     ],
 )
 def test_a_value_is_judged_in_words(exercise, answer, state, said):

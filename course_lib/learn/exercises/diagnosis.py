@@ -67,7 +67,7 @@ def what_it_is(value: Any) -> str:
         return f"a dict with {page.listed(f'`{key}`' for key in value)}"
     array = _as_array(value)
     if isinstance(value, tuple) or (isinstance(value, list) and array is None):
-        return f"a {type(value).__name__} of {len(value)}"
+        return f"a {type(value).__name__} of {len(value)}{_inside(value, array)}"
     if isinstance(value, np.ndarray) and value.dtype.kind == "c":
         return "an array of complex numbers"
     if array is None:
@@ -75,6 +75,14 @@ def what_it_is(value: Any) -> str:
     if array.ndim == 0:
         return f"the number {page.figure_text(array.item())}"
     return f"an array of shape {array.shape}"
+
+
+def _inside(value: Sequence[Any], array: np.ndarray | None) -> str:
+    """Return what to add about the entries of a tuple: " numbers", " with a text ('a') in it"."""
+    if array is not None and array.ndim == 1:
+        return " numbers" if np.isfinite(array).all() else " numbers, not all of them finite"
+    texts = [entry for entry in value if isinstance(entry, str)]
+    return f" with {what_it_is(texts[0])} in it" if texts else ""
 
 
 def kind_of(value: Any) -> str:
