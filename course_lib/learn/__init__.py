@@ -12,6 +12,7 @@ from course_lib.learn.progress import progress
 from course_lib.learn.quizzes import quiz
 from course_lib.learn.reference import document_map, glossary
 from course_lib.learn.sources import sources
+from course_lib.learn.verdict_page import tally, verdicts
 
 __all__ = [
     "ClaimFailed",
@@ -28,4 +29,6 @@ __all__ = [
     "seed",
     "solution",
     "sources",
+    "tally",
+    "verdicts",
 ]

@@ -117,23 +117,29 @@ def written_sources(source: str) -> list[str]:
     ]  # fmt: skip
 
 
-def code_of(notebook: Path) -> Iterator[str]:
-    """Yield the source of each code cell of a notebook, magics left out."""
+def code_of(notebook: Path) -> Iterator[tuple[str, str]]:
+    """Yield the id and the source of each code cell of a notebook, magics left out."""
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":
             lines = "".join(cell["source"]).splitlines()
-            yield "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+            code = ("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+            yield cell["id"], "\n".join(code)
 
 
-def fill_in_claims(notebooks: Path | None = None) -> list[str]:
+def notebooks() -> list[Path]:
+    """Return the course's chapters, in order; none where only the package is installed."""
+    return sorted((data.folder().parent / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def fill_in_claims(folder: Path | None = None) -> list[str]:
     """Write into the ledger which claims of the notebooks settle each item; return what changed.
 
     The manifest is refreshed with it. Where there is no notebook at all, nothing is touched.
 
     Parameters
     ----------
-    notebooks : Path, optional
-        The folder of the chapters; the course's own unless given.
+    folder : Path, optional
+        Where the chapters are; the course's own unless given.
 
     Raises
     ------
@@ -141,14 +147,13 @@ def fill_in_claims(notebooks: Path | None = None) -> list[str]:
         When a claim cannot be read without running it; the sentence names the notebook.
     """
     place = data.folder() / FILE
-    notebooks = notebooks or data.folder().parent / "notebooks"
-    chapters = sorted(notebooks.glob("[0-9][0-9]_*.ipynb"))
+    chapters = sorted(folder.glob("[0-9][0-9]_*.ipynb")) if folder else notebooks()
     if not chapters:
         return []
     settled: dict[str, list[str]] = {}
     for notebook in chapters:
         try:
-            made = [claim for source in code_of(notebook) for claim in written_claims(source)]
+            made = [claim for _, source in code_of(notebook) for claim in written_claims(source)]
         except (SyntaxError, ValueError) as error:
             raise ValueError(f"{notebook.name}: {error}") from None
         for claim in made:

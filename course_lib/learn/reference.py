@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import html
-from pathlib import Path
 
 from course_lib import data
 from course_lib.learn import page
-from course_lib.learn.ledger import Item, ledger
+from course_lib.learn.ledger import Item, ledger, notebooks
 
 __all__ = ["document_map", "glossary"]
 
@@ -66,5 +65,4 @@ def _sections(document: str) -> list[tuple[Item, list[str]]]:
 
 def _chapter_links() -> dict[str, str]:
     """Return a link to each chapter that is written, by its two digits."""
-    notebooks: list[Path] = sorted((data.folder().parent / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    return {path.name[:2]: f'<a href="{path.name}">{path.name[:2]}</a>' for path in notebooks}
+    return {path.name[:2]: f'<a href="{path.name}">{path.name[:2]}</a>' for path in notebooks()}

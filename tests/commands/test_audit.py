@@ -34,6 +34,7 @@ def claim(name, measured, *, holds=True, room=None, kind="bound"):
         "id": name,
         "measured": measured,
         "holds": holds,
+        "sentence": f"It is {measured}.",
         "room": room,
         "kind": kind,
         "condition": "below 40",
@@ -74,6 +75,7 @@ def test_the_table_counts_and_names_the_worst_seed():
     by_claim = {row["claim"]: row for row in table["claims"]}
     assert (by_claim["01-a"]["held"], by_claim["01-a"]["worst_seed"]) == (3, 2)
     assert (by_claim["01-b"]["held"], by_claim["01-b"]["worst_seed"]) == (2, 2)
+    assert by_claim["01-b"]["sentence"] == "It is 1.0."  # of the course's own seed, not the worst
     said = "\n".join(audit.report({"01": table}))
     assert "1 of 2 claims held with all of 3 seeds" in said
     assert "01-b: 2 of 3; seed 2 measured 50.0, needed: below 40" in said

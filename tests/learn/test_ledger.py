@@ -70,7 +70,7 @@ def items_of(chapter):
 
 
 def code_of_chapter(chapter):
-    return "\n".join(code_of(FINISHED[chapter]))
+    return "\n".join(source for _, source in code_of(FINISHED[chapter]))
 
 
 @each_finished_chapter
@@ -146,7 +146,7 @@ def workshop(tmp_path, monkeypatch):
         shutil.copy(data.folder() / name, tmp_path / "data" / name)
     cell = ["%matplotlib inline\n", 'learn.claim("01-a", "A.", 1, equals=1, settles="D0-1-C3")']
     text = {"cell_type": "markdown", "source": ['learn.claim("01-z", "Z.", 1, settles="D9")']}
-    cells = [text, {"cell_type": "code", "source": cell}]
+    cells = [text, {"cell_type": "code", "id": "a1", "source": cell}]
     (tmp_path / "notebooks" / "01_a.ipynb").write_text(json.dumps({"cells": cells}))
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
     module._read.cache_clear()

@@ -189,7 +189,7 @@ REACH = Exercise(
         "`moved = x.copy()`, then `moved[:, t] += 1`, then compare `network(moved)[:, -1]`.",
         "np.abs(network(moved) - network(x))[:, -1].max() for each t",
     ),
-    afterword="A step from which nothing moves is a step that no training can make it learn from.",
+    afterword="Where it is 0, nothing of that step reaches the last answer, at these weights.",
 )
 
 

@@ -20,7 +20,8 @@ QUIZZES = [
             ),
             Option(
                 "At the labels",
-                "Even random labels can be learnt by heart, four sequences of them.",
+                "Even random labels can be learnt by heart, four sequences of them, as long as "
+                "their inputs differ.",
             ),
         ],
     ),
