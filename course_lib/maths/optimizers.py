@@ -21,7 +21,8 @@ stands, and an argument chooses.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ __all__ = [
     "Optimizer",
     "RMSProp",
     "descend",
+    "descent",
 ]
 
 Array = NDArray[np.float64]
@@ -355,6 +357,65 @@ def descend(
                 break
             path[t + 1] = theta
     return path
+
+
+def descent(
+    gradient: Callable[[list[Array]], Sequence[ArrayLike]],
+    weights: Sequence[ArrayLike],
+    optimizer: Optimizer,
+) -> Iterator[list[Array]]:
+    """Follow an optimiser down with a list of weights: yield them after each step, without end.
+
+    Parameters
+    ----------
+    gradient : callable
+        Takes the weights and returns as many gradients, each of the shape of its weight; one
+        number stands for all entries.
+    weights : sequence of arrays
+        They stay as they are.
+    optimizer : one of the optimisers above, such as `Adam(learning_rate=0.1)`
+        Each weight gets a copy of its own, `reset` first.
+
+    Yields
+    ------
+    list of arrays
+        What is not finite is passed on: an explosion is a result here.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; at a step, if a gradient has not the shape of its weight.
+    """
+    function("gradient", gradient, "a function of the weights that returns their gradients")
+    here = [as_array(f"weights[{place}]", w) for place, w in enumerate(weights)]
+    takes = "an optimiser, such as `Adam(learning_rate=0.1)`"
+    instance("optimizer", optimizer, Optimizer, takes)  # type: ignore[type-abstract]
+    rules = [deepcopy(optimizer) for _ in here]
+    for rule in rules:
+        rule.reset()
+    return _steps(gradient, here, rules)
+
+
+def _steps(gradient: Any, weights: list[Array], rules: list[Optimizer]) -> Iterator[list[Array]]:
+    while True:
+        gradients = gradient(list(weights))
+        if len(gradients) != len(weights):
+            raise ValueError(
+                f"`gradient` returned {len(gradients)} gradients; it takes one for each of "
+                f"{len(weights)} weights."
+            )
+        for place, (w, g) in enumerate(zip(weights, gradients, strict=True)):
+            if np.shape(g) not in (w.shape, ()):
+                raise ValueError(
+                    f"the gradient of `weights[{place}]` has shape {np.shape(g)}; it takes "
+                    f"{w.shape}, or one number."
+                )
+        with np.errstate(over="ignore", invalid="ignore"):
+            weights = [
+                w + rule.change(np.broadcast_to(g, w.shape))
+                for w, g, rule in zip(weights, gradients, rules, strict=True)
+            ]
+        yield weights
 
 
 def _decay_rate(name: str, value: float) -> float:

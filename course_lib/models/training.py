@@ -32,7 +32,7 @@ from course_lib.checks import function, instance, number, positive_int, positive
 from course_lib.models.batches import check_batch
 from course_lib.models.recording import all_variables, value_of
 
-__all__ = ["History", "RecordError", "accuracy", "fit", "recorded"]
+__all__ = ["History", "RecordError", "accuracy", "fit", "recorded", "watched"]
 
 BATCH_SIZE = 64  # samples of a step, unless there are fewer
 
@@ -237,6 +237,54 @@ def fit(
     return history
 
 
+def watched(
+    path: Iterator[Any], stops: Iterable[int], losses: Sequence[float], *, label: str = "training"
+) -> dict[int, Any]:
+    """Run a training loop of the reader's own under a progress line; keep where it came by.
+
+    Parameters
+    ----------
+    path : iterator
+        Makes one step each time it is asked, and yields what that step reached, such as the
+        weights. It is asked no further than the last stop.
+    stops : whole numbers
+        The steps after which to keep what was reached, in any order.
+    losses : list of float
+        To which `path` adds the loss of each step; the progress line shows the last one.
+    label : str
+        What the progress line calls the run.
+
+    Returns
+    -------
+    dict
+        From step to what it reached. After an interruption the last one is the step that was
+        being made; `path` can still be asked for more.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `path` is no iterator, or a stop no whole number above 0.
+    """
+    if not isinstance(path, Iterator):
+        takes = "an iterator, such as a generator that yields after each step"
+        raise TypeError(f"`path` is {shown(path)}; it takes {takes}.")
+    kept_after = {positive_int("stops", stop) for stop in stops}
+    if not kept_after:
+        raise ValueError("`stops` is empty; it takes the steps after which to keep the weights.")
+    steps, kept = max(kept_after), {}
+    progress = Progress(label, steps)
+    with _interruption_between_steps() as requests:
+        for step, reached in enumerate(islice(path, steps), start=1):
+            if step in kept_after or requests:
+                kept[step] = reached
+            if requests:
+                print(f"Stopped after {step} of {steps} steps, at a loss of {losses[-1]:.3g}.")
+                break
+            progress.show(losses[-step:])
+    progress.clear()
+    return kept
+
+
 def accuracy(model: keras.Model, x: Any, y: Any) -> float:
     """Return the share of samples whose largest output is their label, 0 … 1.
 
@@ -349,12 +397,16 @@ class Progress:
             done / self.steps,
         )
 
+    def clear(self) -> None:
+        """Take the progress line away."""
+        self._show("", 1.0)
+
     def close(self, history: History) -> None:
         """Show how the run ended; an interruption is always said."""
         done = f"{self.label}: {history.steps} steps in {history.seconds:.1f} s"
         if history.interrupted:
             reached = f", at a loss of {history.losses[-1]:.3g}" if history.steps else ""
-            self._show("", 1.0)
+            self.clear()
             print(
                 f"Stopped after {history.steps} of {history.steps_planned} steps{reached}; "
                 "the model keeps what it has learnt so far, and "

@@ -39,6 +39,7 @@ from course_lib.maths.optimizers import (
     Nesterov,
     RMSProp,
     descend,
+    descent,
 )
 from course_lib.maths.propagation import (
     deep_stack,
@@ -343,6 +344,9 @@ CASES = [
     *[_call(descend, np.sin, wrong, Adam(0.1), 3) for wrong in (None, "here", [np.nan], [], 1j)],
     *[_call(descend, np.sin, [1.0], wrong, 3) for wrong in (None, Adam, 0.1, np.sin)],
     *[_call(descend, np.sin, [1.0], Adam(0.1), wrong) for wrong in (0, -1, 2.5, None, "3")],
+    *[_call(descent, wrong, [[1.0]], Adam(0.1)) for wrong in (None, X, "slope")],
+    *[_call(descent, np.sin, [wrong], Adam(0.1)) for wrong in (None, "here", [np.nan], 1j)],
+    *[_call(descent, np.sin, [[1.0]], wrong) for wrong in (None, Adam, 0.1, np.sin)],
     # stacks with norms and skips
     *[_call(stack_pass, x, [W], "relu") for x in (1.0, np.ones(3), np.ones((2, 4)), NAN, "x")],
     *[_call(stack_pass, X, wrong, "relu") for wrong in ([], W, None, [NAN], [W, np.ones((2, 3))])],

@@ -15,6 +15,7 @@ from course_lib.maths.optimizers import (
     Optimizer,
     RMSProp,
     descend,
+    descent,
 )
 
 EVERY = [GradientDescent, Momentum, Nesterov, RMSProp, Adam, AMSGrad]
@@ -547,3 +548,34 @@ def test_defaults_are_those_of_keras(keras):
 def test_partial_classes_make_optimizers():
     quick = partial(Adam, beta_2=0.9)
     assert quick(learning_rate=0.1).beta_2 == 0.9
+
+
+def test_descent_moves_each_weight_as_descend_moves_it_alone():
+    starts = [np.array([[1.0, -2.0], [0.5, 3.0]]), np.array([4.0])]
+    curvatures = [2.0, 0.3]
+    before = [start.copy() for start in starts]
+    path = descent(
+        lambda weights: [c * w for c, w in zip(curvatures, weights, strict=True)],
+        starts,
+        used := Adam(0.1),
+    )
+    reached = [next(path) for _ in range(20)]
+    for place, (start, c) in enumerate(zip(starts, curvatures, strict=True)):
+        alone = descend(lambda w, c=c: c * w, start, Adam(0.1), steps=20)
+        together = np.stack([weights[place] for weights in reached])
+        assert np.array_equal(together, alone[1:])
+    assert all(map(np.array_equal, starts, before))
+    assert used.t == 0
+
+
+def test_one_number_stands_for_all_entries_in_descent():
+    (w,) = next(descent(lambda _: [2.0], [np.zeros((2, 3))], GradientDescent(0.1)))
+    assert np.allclose(w, -0.2)
+
+
+def test_descent_refuses_gradients_that_do_not_fit_at_the_step():
+    weights = [np.zeros((2, 3))]
+    with pytest.raises(ValueError, match=r"`weights\[0\]` has shape \(3, 2\); it takes \(2, 3\)"):
+        next(descent(lambda _: [np.zeros((3, 2))], weights, Adam(0.1)))
+    with pytest.raises(ValueError, match="returned 2 gradients; it takes one for each of 1"):
+        next(descent(lambda _: [0.0, 0.0], weights, Adam(0.1)))

@@ -151,6 +151,62 @@ def test_a_real_interruption(capsys):
     assert "Stopped after" in capsys.readouterr().out
 
 
+def halving(losses):
+    """Yield 1/2, 1/4, … and keep each as its loss."""
+    value = 1.0
+    while True:
+        value /= 2
+        losses.append(value)
+        yield value
+
+
+def test_watched_keeps_what_its_stops_reached():
+    path, losses = halving(losses := []), losses
+    assert training.watched(path, (4, 1), losses) == {1: 0.5, 4: 1 / 16}
+    assert len(losses) == 4  # and not a step more
+    assert next(path) == 1 / 32
+
+
+def test_watched_shows_the_last_loss_and_clears_the_line(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("COURSE_STRICT", raising=False)
+    monkeypatch.setattr(training.Progress, "INTERVAL", 0.0)
+    said = []
+    monkeypatch.setattr(training, "_in_terminal", lambda: lambda text, share: said.append(text))
+    losses = []
+    training.watched(halving(losses), [3], losses, label="ours")
+    assert said[1].startswith("ours: step 2 of 3, loss 0.25, ")
+    assert said[-1] == ""
+
+
+def test_watched_ends_after_the_step_in_which_it_was_interrupted(capsys):
+    losses = []
+
+    def path():
+        for step, value in enumerate(halving(losses), start=1):
+            if step == 3:
+                _thread.interrupt_main()
+            yield value
+
+    running = path()
+    kept = training.watched(running, [2, 10], losses)
+    assert list(kept) == [2, 3]
+    assert capsys.readouterr().out == "Stopped after 3 of 10 steps, at a loss of 0.125.\n"
+    assert next(running) == 1 / 16
+
+
+@pytest.mark.parametrize("path", [None, [1, 2], 3])
+def test_watched_takes_an_iterator(path):
+    with pytest.raises(TypeError, match=r"`path` is .*; it takes an iterator"):
+        training.watched(path, [1], [])
+
+
+@pytest.mark.parametrize("stops", [[], [0], [1.5]])
+def test_watched_refuses_wrong_stops(stops):
+    with pytest.raises((TypeError, ValueError), match="`stops` is"):
+        training.watched(iter(()), stops, [])
+
+
 def test_interrupted_before_the_first_step(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
