@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 from course_lib.checks import as_array, function, generator, number, positive_int
 from course_lib.models.characters import Codes, as_codes
 
-__all__ = ["NGrams", "baselines", "bits_per_character", "perplexity", "sample", "tempered"]
+__all__ = [
+    "NGrams",
+    "baselines",
+    "bits_per_character",
+    "kneser_ney_pairs",
+    "perplexity",
+    "sample",
+    "tempered",
+]
 
 NAMES = ("uniform", "unigram", "bigram", "trigram")
 
@@ -161,6 +169,50 @@ def baselines(
     nats = {n: NGrams(train, n, K).nats(test, after=train).mean() for n in orders}
     names = [*NAMES, *(f"{n}-gram" for n in orders[len(NAMES) :])]
     return {name: bits_per_character(nats[n]) for name, n in zip(names, orders, strict=False)}
+
+
+def kneser_ney_pairs(train: Any, test: Any, *, size: int) -> float:
+    """Return the bits per character that a table of pairs by Kneser and Ney needs for `test`.
+
+    In the interpolated form of Chen and Goodman (1999, section 2.7): with N(h c) the counts of
+    pairs in `train`, N(h) their sum over c, T(h) the number of different characters after h,
+
+        p(c | h) = (max(N(h c) − d, 0) + d T(h) p(c)) / N(h),
+
+    where p(c) counts not how often c stands in the text but after how many different characters,
+    discounted in the same way and mixed with 1 / K. The discount is d = n₁ / (n₁ + 2 n₂), with n₁
+    and n₂ the number of pairs that stand there once and twice: nothing is tuned.
+
+    Parameters
+    ----------
+    train, test : int arrays
+        As `Text.split` gives them; `test` is judged with the end of `train` before it.
+    size : int
+        K, the number of characters in the vocabulary.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array holds no codes below `size`, `train` fewer than two, or no pair that stands
+        there once.
+    """
+    size = positive_int("size", size)
+    train = as_codes("train", train, size, shortest=2)
+    test = as_codes("test", test, size, shortest=1)
+    grams, counts = np.unique(train[:-1] * size + train[1:], return_counts=True)
+    once, twice = (counts == 1).sum(), (counts == 2).sum()
+    if not once:
+        raise ValueError("`train` has no pair that stands there once; it takes a longer text.")
+    d = once / (once + 2 * twice)
+    after_h = np.bincount(grams // size, minlength=size)  # T(h)
+    before_c = np.bincount(grams % size, minlength=size)
+    spare = d * (before_c > 0).sum() / len(grams)
+    p_c = np.maximum(before_c - d, 0) / len(grams) + spare / size
+    h, c = np.append(train[-1], test[:-1]), test
+    N_h = np.bincount(train[:-1], minlength=size)[h]
+    N_hc = _looked_up(h * size + c, grams, counts)
+    mixed = (np.maximum(N_hc - d, 0) + d * after_h[h] * p_c[c]) / np.maximum(N_h, 1)
+    return bits_per_character(-np.log(np.where(N_h > 0, mixed, p_c[c])).mean())
 
 
 def bits_per_character(nats: Any) -> Any:

@@ -22,6 +22,7 @@ from course_lib.models.training import fit
 
 __all__ = [
     "Angles",
+    "Marks",
     "auxiliary_run",
     "auxiliary_runs",
     "cosine",
@@ -135,6 +136,34 @@ class Angles(keras.callbacks.Callback):
         return [_flat(tape.gradient(loss, self._shared)) for loss in both]
 
 
+class Marks(keras.callbacks.Callback):
+    """Measure during training which share of the sentences of each set has its class named.
+
+    Parameters
+    ----------
+    sets : sequence of (codes of shape (sentences, time), labels of shape (sentences,))
+    every : int
+        Steps from one measurement to the next.
+
+    Attributes
+    ----------
+    right : list of lists of float
+        0 … 1, for each measurement and each set.
+    """
+
+    def __init__(self, sets: Sequence[tuple[Any, Any]], every: int) -> None:
+        super().__init__()
+        self._sets, self._every = sets, every
+        self._named = tf.function(lambda x: tf.argmax(self.model([x, x])[0], axis=-1))
+        self.right: list[list[float]] = []
+
+    def on_train_batch_begin(self, step: int, logs: Any = None) -> None:
+        """Measure, at every `every`-th step."""
+        if step % self._every == 0:
+            shares = (np.mean(self._named(x).numpy() == y) for x, y in self._sets)
+            self.right.append(list(map(float, shares)))
+
+
 def auxiliary_run(
     train: tuple[Any, Any],
     test: tuple[Any, Any],
@@ -146,7 +175,8 @@ def auxiliary_run(
     labels: int,
     rate: float,
     steps: int,
-) -> tuple[float, list[tuple[float, float]]]:
+    every: int = 15,
+) -> tuple[list[list[float]], list[tuple[float, float]]]:
     """Train both tasks at once, few sentences with a label and all of them without.
 
     Parameters
@@ -164,14 +194,15 @@ def auxiliary_run(
         How many sentences have one.
     rate : float
         Of Adam, the global norm of the gradient clipped to 1; batches of 32.
-    steps : int
+    steps, every : int
+        Updates, and updates from one measurement to the next; the first is before training.
 
     Returns
     -------
-    right : float
-        Share of the test sentences whose class is named, 0 … 1.
+    right : list of [float, float]
+        See `Marks`: of the sentences whose label is trained on, and of the test sentences.
     cosines : list of (float, float)
-        See `Angles`; every 30 steps, each on 300 sentences whose label is not trained on.
+        See `Angles`, each on 300 sentences whose label is not trained on.
     """
     x, y = train
     rng = np.random.default_rng(positive_int("seed", seed, minimum=0))
@@ -194,7 +225,8 @@ def auxiliary_run(
         main, auxiliary = losses(y, outputs)
         return main + weight * auxiliary
 
-    angles = Angles(shared, unseen, every=30)
+    every = positive_int("every", every)
+    angles, marks = Angles(shared, unseen, every), Marks([(x[:labels], y[:labels]), test], every)
     fit(
         model,
         [x[few], x],
@@ -204,11 +236,10 @@ def auxiliary_run(
         seed=seed,
         loss=both,
         optimizer=keras.optimizers.Adam(rate, global_clipnorm=1.0),
-        callbacks=[angles],
+        callbacks=[angles, marks],
         label=f"λ = {weight:g}",
     )
-    named, _ = model([test[0], test[0]])
-    return float(np.mean(np.argmax(named, axis=-1) == test[1])), angles.cosines
+    return marks.right, angles.cosines
 
 
 def auxiliary_runs(
@@ -224,15 +255,16 @@ def auxiliary_runs(
     Returns
     -------
     dict
-        ``right``, shape (variants, seeds); ``cosines``, shape (variants, seeds, times, 2).
+        ``right``, the shares named of the sentences with a label and of the test sentences, and
+        ``cosines``, both of shape (variants, seeds, times, 2).
     """
     runs = [
         auxiliary_run(train, test, weight=weight, dealt=dealt, seed=seed, **how)
         for (weight, dealt), seed in product(variants, seeds)
     ]
     right, cosines = zip(*runs, strict=True)
-    shape = len(variants), len(seeds)
-    return {"right": np.reshape(right, shape), "cosines": np.reshape(cosines, (*shape, -1, 2))}
+    shape = len(variants), len(seeds), -1, 2
+    return {"right": np.reshape(right, shape), "cosines": np.reshape(cosines, shape)}
 
 
 def _flat(gradients: list[Any]) -> tf.Tensor:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from course_lib.models.text import (
     NGrams,
     baselines,
     bits_per_character,
+    kneser_ney_pairs,
     load_text,
     perplexity,
     sample,
@@ -215,3 +216,39 @@ def test_what_cannot_write_is_refused():
     refuses(TypeError, lambda: sample(model.predict, [0], 5, 1, 71), "`rng` is 71")
     refuses(ValueError, lambda: sample(lambda c: [NAN, 0], [0], 5, 1, rng()), "holds nan")
     refuses(ValueError, lambda: sample(lambda c: np.ones((1, 3)), [0], 5, 1, rng()), "(1, 3)")
+
+
+def kneser_ney_by_hand(codes, h, c, size):
+    pairs = Counter(pairwise(codes))
+    times = Counter(pairs.values())
+    d = times[1] / (times[1] + 2 * times[2])
+    before = Counter(second for _, second in pairs)
+    p_c = (max(before[c] - d, 0) + d * len(before) / size) / len(pairs)
+    after = [count for (first, _), count in pairs.items() if first == h]
+    if not after:
+        return p_c
+    return (max(pairs[h, c] - d, 0) + d * len(after) * p_c) / sum(after)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_kneser_ney_is_counted_by_hand_and_its_probabilities_sum_to_one(size):
+    codes = CODES.tolist()
+    for h in range(size):
+        by_hand = [kneser_ney_by_hand(codes, h, c, size) for c in range(size)]
+        assert sum(by_hand) == pytest.approx(1)
+        found = [kneser_ney_pairs(CODES, [h, c], size=size) for c in range(size)]
+        first = -math.log2(kneser_ney_by_hand(codes, codes[-1], h, size))
+        assert 2 ** (first - 2 * np.array(found)) == pytest.approx(by_hand)
+
+
+def test_on_few_characters_kneser_ney_beats_the_mixture_and_one_added():
+    poems = load_text("tang_poems", minimum=5)
+    train, test = poems.split()
+    known = baselines(train, test, size=poems.size)
+    assert kneser_ney_pairs(train, test, size=poems.size) < known["bigram"] - 0.1
+
+
+def test_kneser_ney_refuses_what_it_cannot_count():
+    refuses(ValueError, lambda: kneser_ney_pairs([0], [0], size=2), "`train`")
+    refuses(ValueError, lambda: kneser_ney_pairs([0, 3], [0], size=2), "`train`")
+    refuses(ValueError, lambda: kneser_ney_pairs([0, 0, 0], [0], size=2), "stands there once")

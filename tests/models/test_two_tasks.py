@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from course_lib.models import two_tasks
 from course_lib.models.reading import in_disorder
@@ -46,6 +47,21 @@ def test_the_tasks_share_embeddings_and_cell_alone():
     assert len(model.trainable_variables) == 8
 
 
+def test_the_gradient_of_a_weighted_sum_is_that_sum_of_gradients():
+    model, shared = two_tasks.two_tasks(8, 2, 1, units=3, embedding=3)
+    y = [Y, two_tasks.following(X)]
+    with tf.GradientTape(persistent=True) as tape:
+        main, auxiliary = two_tasks.losses(y, model([X, X]))
+        both = main + 0.3 * auxiliary
+    of_both, of_main, of_auxiliary = (
+        [tf.convert_to_tensor(part).numpy() for part in tape.gradient(loss, shared)]
+        for loss in (both, main, auxiliary)
+    )
+    for whole, first, second in zip(of_both, of_main, of_auxiliary, strict=True):
+        assert np.allclose(whole, first + 0.3 * second, atol=1e-7)
+        assert np.abs(second).max() > 1e-4, "the second task reaches no shared weight"
+
+
 def test_a_cosine():
     assert two_tasks.cosine([3.0, 0.0], [2.0, 0.0]) == pytest.approx(1)
     assert two_tasks.cosine([3.0, 0.0], [0.0, -2.0]) == 0
@@ -55,15 +71,17 @@ def test_a_cosine():
 
 def test_runs_learn_repeat_and_measure():
     rng = np.random.default_rng(1)
-    how = {"vocabulary": 20, "labels": 100, "rate": 0.02, "steps": 61}
+    how = {"vocabulary": 20, "labels": 100, "rate": 0.02, "steps": 61, "every": 30}
     parts = sentences(300, rng), sentences(200, rng)
     runs = two_tasks.auxiliary_runs(*parts, variants=[(0.0, False), (1.0, True)], seeds=[1], **how)
-    assert runs["right"].shape == (2, 1)
+    assert runs["right"].shape == (2, 1, 3, 2)
     assert runs["cosines"].shape == (2, 1, 3, 2)
-    assert runs["right"][0, 0] > 0.8
+    begin, end = runs["right"][0, 0, [0, -1]]
+    assert np.all(end > 0.8)
+    assert np.all(begin < 0.7), "measured before training, too"
     assert np.all(np.abs(runs["cosines"]) <= 1 + 1e-6)
     again, cosines = two_tasks.auxiliary_run(*parts, weight=0.0, dealt=False, seed=1, **how)
-    assert again == runs["right"][0, 0]
+    assert np.array_equal(again, runs["right"][0, 0])
     assert np.allclose(cosines, runs["cosines"][0, 0])
 
 

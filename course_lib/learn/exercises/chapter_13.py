@@ -90,7 +90,7 @@ def masked_inputs(rng):
 
 MASKED_MEAN = Exercise(
     id="13-masked-mean",
-    task="Average a loss over real words only.",
+    task="Average a loss over all real words of a batch.",
     reference=masked_mean,
     inputs=masked_inputs,
     mistakes=[
@@ -156,11 +156,11 @@ CARRIED = Exercise(
     ],
     hints=(
         "Two ways are open to a state: forward and back. Which of them does a window cut?",
-        "In this chapter the gradient to the first window was exactly 0.",
+        "In this chapter the tape found no way back into the window before.",
         "Williams and Peng's truncation ends what the gradient sees.",
     ),
-    afterword="What lies within a window may still teach it to keep something longer: what holds "
-    "for 20 steps often holds for 30.",
+    afterword="It may all the same keep something longer: what it learnt to hold for 20 steps, it "
+    "may hold for 30. But nothing told it to.",
 )
 
 EXERCISES = [PERPLEXITY, MASKED_MEAN, CARRIED]

@@ -10,7 +10,8 @@ QUIZZES = [
         options=[
             Option(
                 "It is the better cell for this text",
-                "In this chapter the same gap shrank to a tenth when each cell had its own rate.",
+                "In this chapter's table (windows of 20, one seed) such a gap shrank to a tenth "
+                "when each cell had its own rate.",
             ),
             Option(
                 "Nothing yet: 0.01 may be the best rate of one and not of the other",
@@ -27,7 +28,8 @@ QUIZZES = [
     Quiz(
         id="13-padding",
         question="Sentences of ten words are filled up to forty with zeros, behind, without a "
-        "mask. The loss reads the last step. What reaches the words of the gradient?",
+        "mask. The weights are fresh, the loss reads the last step. What reaches the words of the "
+        "gradient?",
         options=[
             Option(
                 "What would reach them without the zeros: zeros add nothing",
@@ -35,12 +37,13 @@ QUIZZES = [
             ),
             Option(
                 "Less: it passes thirty more Jacobians before it meets a word",
-                "Right. With a mask these steps hand the state on as it is, a factor of exactly 1.",
+                "Right. With a mask these steps hand the state on as it is, a factor of exactly 1. "
+                "(Training may change that: weights that keep their state let more through.)",
                 right=True,
             ),
             Option(
                 "Nothing at all",
-                "It is a product of thirty factors below 1: small, not 0.",
+                "It is a product of thirty factors, in fresh weights below 1: small, not 0.",
             ),
         ],
     ),
