@@ -280,7 +280,7 @@ def watched(
             if requests:
                 print(f"Stopped after {step} of {steps} steps, at a loss of {losses[-1]:.3g}.")
                 break
-            progress.show(losses[-step:])
+            progress.show(list(losses[-step:]))
     progress.clear()
     return kept
 
