@@ -211,7 +211,7 @@ REASON = Exercise(
             "cell",
             "cell",
             "A part of it: at a bias of 3 the cell carries far more. But at bias 0, with its cell, "
-            "the LSTM comes last. What differs between the two starts?",
+            "the LSTM is usually last. What differs between the two starts?",
         ),
         Mistake(
             "gates",
