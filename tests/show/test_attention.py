@@ -1,0 +1,75 @@
+"""The pictures of attention: they move, say what they show, and refuse what does not fit."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from course_lib import show
+
+
+def arrays(text="4 jul 76", row=3):
+    weights = np.full((10, len(text)), 0.1 / (len(text) - 1))
+    weights[:, 6] = 0.9
+    return {"weights": weights, "text": text, "answer": "1976-07-04", "row": row, "title": "found"}
+
+
+def test_alignment_shows_weights_names_and_the_numbers_of_one_row():
+    picture = show.AlignmentPicture(Figure((7, 5)), 10, 28)
+    picture.update(arrays())
+    assert picture.map.get_title() == "found"
+    names = [label.get_text() for label in picture.map.get_xticklabels()]
+    assert "".join(names) == "4␣jul␣76"
+    image = np.asarray(picture.map.get_images()[0].get_array())
+    assert image.shape == (10, 28)
+    assert image[0, 6] == 0.9
+    assert (image[:, 8:] == 0).all()
+    assert [text.get_text() for text in picture.row.texts if text.get_text()] == ["0.90"]
+    assert "Character 3 of the answer, “7”" in picture.row.get_title()
+
+
+def test_alignment_in_words_says_where_the_weight_lies():
+    told = show.AlignmentPicture.tell(arrays())
+    assert "“4 jul 76” becomes “1976-07-04”" in told
+    assert "1 at “7” (7), 0.90" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"weights": np.zeros((10, 3))}, "`weights` has shape (10, 3)"),
+        ({"row": 11}, "`row` is 11"),
+        ({"answer": "1976", "weights": np.ones((4, 8))}, "takes 10 rows"),
+    ],
+)
+def test_alignment_refuses_what_does_not_fit(change, part):
+    picture = show.AlignmentPicture(Figure((7, 5)), 10, 28)
+    with pytest.raises(ValueError, match=part.replace("(", r"\(").replace(")", r"\)")):
+        picture.update(arrays() | change)
+    missing = arrays()
+    del missing["text"]
+    with pytest.raises(ValueError, match="no 'text'"):
+        picture.update(missing)
+
+
+def test_sharpness_moves_its_lines():
+    picture = show.SharpnessPicture(Figure((7, 3.5)), [1, 2, 4], ranks=2)
+    of = {"largest": [[0.9, 0.1], [0.6, 0.4]], "lines": np.arange(6.0).reshape(2, 3), "d_k": 4,
+          "now": [2.0, 5.0], "name": "entropy"}  # fmt: skip
+    picture.update(of)
+    np.testing.assert_array_equal(picture.line.get_lines()[1].get_ydata(), [3, 4, 5])
+    np.testing.assert_array_equal(picture.weights.get_lines()[0].get_ydata(), [0.9, 0.1])
+    assert "unscaled 2, scaled 5" in picture.tell(of)
+    with pytest.raises(TypeError, match="`figure`"):
+        show.SharpnessPicture(None, [1])
+
+
+def test_clock_moves_its_hands():
+    picture = show.ClockPicture(Figure((7, 3.5)), 5)
+    picture.update({"fit": np.arange(5.0) / 5, "t": 1, "there": 3, "turned": 90.0, "title": "fit",
+                    "hands": [[0.0, 1.0], [1.0, 0.0]]})  # fmt: skip
+    assert picture.clock.get_title() == "turned by 90°"
+    first, second = picture.clock.get_lines()[1:]
+    np.testing.assert_array_equal(first.get_xydata()[1], [1, 0])
+    np.testing.assert_array_equal(second.get_xydata()[1], [0, 1])
+    with pytest.raises(ValueError, match="`length` is 0"):
+        show.ClockPicture(Figure(), 0)
