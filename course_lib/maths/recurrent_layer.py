@@ -427,6 +427,7 @@ class RecurrentLayer(ABC):
 
 
 def one_step_earlier(first: Any, steps: Array) -> Array:
+    """Return `first` and all of the steps but the last: what each step reads."""
     return np.concatenate([first[:, None], steps[:, :-1]], axis=1)
 
 
