@@ -1,5 +1,7 @@
 """Pictures in the house style, explorers and tables."""
 
+from course_lib.show.attention import AlignmentPicture, ClockPicture, SharpnessPicture
+from course_lib.show.blocks import BlockPicture
 from course_lib.show.clipping import AnglePicture, ClipPicture, WallPicture
 from course_lib.show.explore import Explorer, choice, explore, integers, log_slider, slider, toggle
 from course_lib.show.gates import GatePicture, MemoryPicture, gate_style
@@ -39,10 +41,13 @@ __all__ = [
     "COLORS",
     "DASHES",
     "MARKERS",
+    "AlignmentPicture",
     "AnglePicture",
     "BendPicture",
+    "BlockPicture",
     "BoundedPicture",
     "ClipPicture",
+    "ClockPicture",
     "Explorer",
     "FanPicture",
     "GatePicture",
@@ -54,6 +59,7 @@ __all__ = [
     "RacePicture",
     "ResidualPicture",
     "SharePicture",
+    "SharpnessPicture",
     "SpectrumPicture",
     "StepPicture",
     "TermsPicture",
