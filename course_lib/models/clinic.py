@@ -43,6 +43,9 @@ The LSTM that is well and was not called so is one whose loss leaps for a step o
 The GRU that was missed is a warning to whoever builds patients: nothing is out of range at its
 start, and with one seed of two it learns.
 
+Two kinds came later, masks that hide data and Batch Norm in the wrong mode; who has these is in the
+`ward`.
+
 >>> from course_lib.models import clinic, gradient_flow
 >>> model, x, y = clinic.PATIENTS["sigmoids, twenty deep"].build(seed=1)
 >>> print(gradient_flow.diagnose(model, x, y))

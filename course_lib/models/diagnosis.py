@@ -8,14 +8,15 @@ A ratio of gradients alone is no illness: a default LSTM of 64 units over 200 st
 its gradient to the first step, and trains. So a figure out of range is a *note*. It is a *fault*
 only with evidence of harm: in a short trial on a few samples the loss does not get below that of
 the best constant answer; or most units of a layer are dead or saturated; or numbers are not finite.
-Where a cure can be tried, it is: another learning rate, inputs brought to scale. The fault is the
-one whose cure works.
+Where a cure can be tried, it is: another learning rate, inputs brought to scale, every step of a
+sequence read, Batch Norm by the batch. The fault is the one whose cure works.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,10 +26,12 @@ import numpy as np
 import tensorflow as tf
 
 from course_lib.checks import instance, positive_int, positive_number
+from course_lib.models.batch_norms import Statistics, normalized_by_batch
 from course_lib.models.batches import Batch, check_batch
 from course_lib.models.examination import Examination, examine
 from course_lib.models.findings import KINDS, SEVERITIES, Diagnosis, Finding, course_of
 from course_lib.models.layer_flow import LayerFlow
+from course_lib.models.masks import Hidden, without_masks
 from course_lib.models.objectives import FlowError, counted, in_one_sentence, objective_of
 from course_lib.models.recording import unchanged
 from course_lib.models.trial import Trial, Trials, constant_loss
@@ -53,6 +56,10 @@ BOUNDS = {
     "slow": 1e-3,  # and at higher ones up to here
     "creep": 1e-5,
     "constant": 1e-4,  # how far outputs differ between samples
+    "blind": 0.5,  # share of samples that a mask hides altogether
+    "company": 0.1,  # by how much an answer in use may depend on the samples beside it
+    "off centre": 3.0,  # |mean| of what a frozen Batch Norm puts out, before its scale
+    "out of shape": 10.0,  # its standard deviation, or 1 / it
 }
 FLOAT32 = 1e-6  # outputs that differ by less than this are the same
 LOWER, HIGHER = (0.1, 0.01, 0.001), (30.0, 1e3, 3e4, 1e6)  # learning rates that are tried instead
@@ -71,10 +78,11 @@ def diagnose(
     """Look for what keeps a Keras model from learning.
 
     Measured are the gradient by layer and by time step, dead and saturated units and gates, the
-    scale of the inputs, and whether all numbers are finite. Then the model is trained for a moment
+    scale of the inputs, what masks hide, what Batch Norm normalises by in training and in use, and
+    whether all numbers are finite. Then the model is trained for a moment
     on the same few samples with a copy of its optimiser: a network that can learn gets below the
     loss of the best constant answer. If it does not, the cures that can be tried are: other
-    learning rates, inputs brought to scale. The model is the same afterwards, bit for bit, its
+    learning rates, inputs brought to scale, no masks, Batch Norm by the batch. The model is the same afterwards, bit for bit, its
     optimiser and its seeds too.
 
     Parameters
@@ -179,28 +187,45 @@ class _TrialRoom:
             "inputs brought to scale", x=keras.tree.map_structure(_standardized, self.batch.x)
         )
 
+    def without_masks(self) -> Trial:
+        """Return the trial with every step of a sequence read."""
+        return self._with("every step read", without_masks)
+
+    def normalized_by_batch(self) -> Trial:
+        """Return the trial with every Batch Norm normalising by the batch."""
+        return self._with("Batch Norm by the batch", normalized_by_batch)
+
     def _run(self, name: str, **changes: Any) -> Trial:
         if name not in self.done:
-            self.done[name] = self._ready().run(**changes)
+            if self._trials is None:
+                self._trials = self._made()
+            self.done[name] = self._trials.run(**changes)
         return self.done[name]
 
-    def _ready(self) -> Trials:
-        if self._trials is None:
-            objective = objective_of(self.model, self.loss, self.batch)
-            with unchanged(self.model):
-                outputs = self.model(self.batch.x)
-                added = sum(float(keras.ops.sum(extra)) for extra in self.model.losses)
-                baseline = constant_loss(objective, outputs, self.batch.y) - added
-            self._trials = Trials(
-                self.model,
-                self.batch.x,
-                objective,
-                baseline=baseline,
-                optimizer=self.model.optimizer if self.compiled else keras.optimizers.Adam(1e-3),
-                steps=self.steps,
-                seconds=self.seconds,
-            )
-        return self._trials
+    def _with(
+        self, name: str, change: Callable[[keras.Model], AbstractContextManager[None]]
+    ) -> Trial:
+        """Return a trial of the model with some of its calls changed: it needs a graph anew."""
+        if name not in self.done:
+            with change(self.model):
+                self.done[name] = self._made().run()
+        return self.done[name]
+
+    def _made(self) -> Trials:
+        objective = objective_of(self.model, self.loss, self.batch)
+        with unchanged(self.model):
+            outputs = self.model(self.batch.x)
+            added = sum(float(keras.ops.sum(extra)) for extra in self.model.losses)
+            baseline = constant_loss(objective, outputs, self.batch.y) - added
+        return Trials(
+            self.model,
+            self.batch.x,
+            objective,
+            baseline=baseline,
+            optimizer=self.model.optimizer if self.compiled else keras.optimizers.Adam(1e-3),
+            steps=self.steps,
+            seconds=self.seconds,
+        )
 
 
 def _standardized(x: tf.Tensor) -> tf.Tensor:
@@ -209,8 +234,7 @@ def _standardized(x: tf.Tensor) -> tf.Tensor:
     values = np.asarray(x, dtype=np.float64)
     axes = tuple(range(values.ndim - 1))
     mean, deviation = values.mean(axes, keepdims=True), values.std(axes, keepdims=True)
-    if (deviation == 0).any():
-        mean, deviation = values.mean(), values.std() or 1.0
+    deviation = np.where(deviation > 0, deviation, 1.0)  # a column that is always the same
     return tf.constant((values - mean) / deviation, x.dtype)
 
 
@@ -247,6 +271,8 @@ def _judge(seen: Examination, room: _TrialRoom) -> Iterator[Finding]:
     learns = trial.outcome in ("learns", "unfinished")  # or nothing speaks against it
     suspects = [
         *_scale(seen, trial, room),
+        *_masks(seen, room),
+        *_batch_norm(seen, room),
         *_dead(seen),
         *_saturated(seen),
         *_exploding(seen, trial),
@@ -312,6 +338,82 @@ def _scale(seen: Examination, trial: Trial, room: _TrialRoom) -> Iterator[_Suspe
             harmful=max(shares) >= BOUNDS["dead"],
             convicts=cured,
         )
+
+
+def _masks(seen: Examination, room: _TrialRoom) -> Iterator[_Suspect]:
+    for name, hidden in seen.masks.items():
+        remarks = []
+        if hidden.blind:
+            remarks.append(f"of {hidden.blind:.0%} of the samples nothing is left")
+        if hidden.data > 0:
+            remarks.append(f"{hidden.data:.0%} of the masked steps are no padding")
+        if hidden.inside:
+            remarks.append(f"{hidden.inside:.0%} of them lie between two that are read")
+        if remarks:
+            yield _Suspect(
+                "mask that hides data",
+                name,
+                f"The mask of {name} hides {hidden.steps:.0%} of the steps: {', '.join(remarks)}.",
+                {
+                    "masked steps": hidden.steps,
+                    "of these, inside": hidden.inside,
+                    "of these, no padding": hidden.data,
+                    "samples of which nothing is left": hidden.blind,
+                },
+                harmful=hidden.inverted or hidden.blind >= BOUNDS["blind"],
+                convicts=partial(_guilt_of_a_mask, hidden, room),
+            )
+
+
+def _guilt_of_a_mask(hidden: Hidden, room: _TrialRoom) -> str:
+    if hidden.inverted:
+        return "What it lets through is the same at every step."
+    if hidden.blind >= BOUNDS["blind"]:
+        return "yes"
+    cured = room.own().outcome != "learns" and room.without_masks().outcome == "learns"
+    return "With every step read it learns." if cured else ""
+
+
+def _batch_norm(seen: Examination, room: _TrialRoom) -> Iterator[_Suspect]:
+    held = seen.held
+    if held is not None:
+        is_harmful = held.shift > BOUNDS["company"]
+        yield _Suspect(
+            "Batch Norm in the wrong mode",
+            held.name,
+            f"{held.name}{_and_others(held.count)} normalises by the batch with `training=False` "
+            f"too: beside other samples, the answer to one changes by {held.shift:.0%} of its "
+            "size.",
+            {"change of an answer": held.shift},
+            harmful=is_harmful,
+            convicts=lambda: "yes" if is_harmful else "",
+        )
+    strange = {name: found for name, found in seen.statistics.items() if not _fits(found)}
+    if strange:
+        name, found = next(iter(strange.items()))
+
+        def cured() -> str:
+            learns = room.normalized_by_batch().outcome == "learns"
+            return "When it normalises by the batch, the network learns." if learns else ""
+
+        yield _Suspect(
+            "Batch Norm in the wrong mode",
+            name,
+            f"{name}{_and_others(len(strange))} normalises by moving statistics that are not those "
+            f"of the data, and does not learn them: what comes of it has means of "
+            f"{found.offset:.2g} and a standard deviation of {found.spread:.2g}, not 0 and 1.",
+            {"mean": found.offset, "standard deviation": found.spread},
+            convicts=cured,
+        )
+
+
+def _fits(found: Statistics) -> bool:
+    bound = BOUNDS["out of shape"]
+    return found.offset <= BOUNDS["off centre"] and 1 / bound <= found.spread <= bound
+
+
+def _and_others(count: int) -> str:
+    return f" (and {counted(count - 1, 'other')})" if count > 1 else ""
 
 
 def _dead(seen: Examination) -> Iterator[_Suspect]:

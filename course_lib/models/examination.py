@@ -9,8 +9,10 @@ import keras
 import numpy as np
 
 from course_lib.models import symptoms
+from course_lib.models.batch_norms import Held, Statistics, foreign_statistics, held_in_training
 from course_lib.models.batches import Batch
 from course_lib.models.layer_flow import LayerFlow
+from course_lib.models.masks import Hidden, hidden_by_masks
 from course_lib.models.objectives import objective_of
 from course_lib.models.recording import Record, Recording, unchanged
 from course_lib.models.time_steps import TimeStepFlow, by_time_step
@@ -30,6 +32,9 @@ class Examination:
     saturated: dict[str, float]
     gates: dict[str, dict[str, float]]
     scales: dict[str, symptoms.Scale]
+    masks: dict[str, Hidden]
+    held: Held | None  # the Batch Norm that uses the batch in use too
+    statistics: dict[str, Statistics]  # of Batch Norms that do not use it in training
     not_finite: dict[str, int]  # weights and outputs that are not, by name, in order
     runaway: str  # the kind of explosion that made them, "" if none did
     largest: float  # the largest output before them
@@ -44,9 +49,10 @@ def examine(model: keras.Model, batch: Batch, x: Any, y: Any, loss: Any) -> Exam
 
     flow = by_layer(model, x, y, loss=loss, training=True)
     not_finite = _bad_weights(model)
+    objective = objective_of(model, loss, batch)
     with unchanged(model):
         recording = Recording(model)
-        recording.run(batch.x, True, objective_of(model, loss, batch))
+        recording.run(batch.x, True, objective)
     records = recording.records
     hidden = [record for i, record in enumerate(records) if i not in recording.exits]
     runaway, largest = "", 0.0
@@ -65,6 +71,9 @@ def examine(model: keras.Model, batch: Batch, x: Any, y: Any, loss: Any) -> Exam
         saturated=symptoms.saturated_shares(hidden),
         gates={} if not_finite else symptoms.gate_shares(records),
         scales=symptoms.scales(records),
+        masks=hidden_by_masks(records),
+        held=None if not_finite else held_in_training(model, batch, objective),
+        statistics={} if not_finite else foreign_statistics(records),
         not_finite=not_finite,
         runaway=runaway,
         largest=largest,

@@ -37,6 +37,18 @@ KINDS: dict[str, Kind] = {
         "set (`keras.layers.Normalization`), or pixels to -1 ... 1 (`keras.layers.Rescaling`).",
         "03_initialization",
     ),
+    "mask that hides data": Kind(
+        "Let the mask be True where there is data and False at the padding: "
+        "`mask=keras.ops.not_equal(tokens, 0)`; `Embedding(mask_zero=True)` only where no word has "
+        "the number 0, `Masking(mask_value=...)` with a value that the data do not have.",
+        "13_sequence_models",
+    ),
+    "Batch Norm in the wrong mode": Kind(
+        "Leave `training=` to `fit` and `predict`. Set `trainable=False` on a Batch Norm only "
+        "where the data are those that its moving statistics are of; else let it learn them "
+        "(`trainable=True`).",
+        "04_batch_normalization",
+    ),
     "exploding in depth": Kind(
         "Start with smaller weights (He for ReLU, Glorot for tanh), add normalisation, or scale "
         "down the branches of residual blocks; clipping only hides it.",

@@ -13,9 +13,10 @@ gradient. Inside layers with a matrix it is stopped, for there it would cost as 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "Recording",
     "all_layers",
     "all_variables",
+    "calls_changed",
     "layers_inside",
     "same_bits",
     "unchanged",
@@ -59,6 +61,8 @@ class Record:
         Whether the layer has weights of its own, trainable or not.
     parents : list of int
         The records that a gradient goes to next from here, through no other record.
+    given : dict
+        What the layer was called with, by the names of its ``call``: ``training``, masks.
     """
 
     name: str
@@ -69,6 +73,7 @@ class Record:
     parents: list[int] = field(default_factory=list)
     sources: list[tf.Tensor] = field(default_factory=list)
     made: list[tf.Tensor] = field(default_factory=list)  # `tensors`, on the second tape's piece
+    given: dict[str, Any] = field(default_factory=dict)
 
     @property
     def entries(self) -> int:
@@ -195,7 +200,10 @@ class Recording:
             is_closed = self._is_closed(layer)
             with self._links.stop_recording() if is_closed else nullcontext():
                 outputs = call(*args, **kwargs)
-            return self._keep_outputs(layer, inputs, outputs, first)
+            kept = self._keep_outputs(layer, inputs, outputs, first)
+            if len(self.records) > first and self.records[-1].layer is layer:
+                self.records[-1].given = _modes(call, args, kwargs)
+            return kept
 
         return noting
 
@@ -433,6 +441,22 @@ def all_layers(layer: keras.Layer) -> set[keras.Layer]:
     return found
 
 
+@contextmanager
+def calls_changed(changes: dict[keras.Layer, Any]) -> Iterator[None]:
+    """Let each layer's ``call`` be another function while the block runs."""
+    before = {layer: vars(layer).get("call", _ABSENT) for layer in changes}
+    try:
+        for layer, call in changes.items():
+            vars(layer)["call"] = call
+        yield
+    finally:
+        for layer, call in before.items():
+            if call is _ABSENT:
+                vars(layer).pop("call", None)
+            else:
+                vars(layer)["call"] = call
+
+
 def value_of(variable: keras.Variable) -> tf.Tensor:
     """Return the value as it is now; it stays that while it is held, whatever is written."""
     resource = variable.value  # the short way to its value, past several layers of conversion
@@ -500,6 +524,17 @@ def _operations(layers: Iterable[keras.Layer]) -> list[keras.Operation]:
 def _own_weights(layer: keras.Layer, inner: list[keras.Layer]) -> list[keras.Variable]:
     theirs = {id(weight) for child in inner for weight in child.weights}
     return [weight for weight in layer.weights if id(weight) not in theirs]
+
+
+def _modes(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return `training` and the masks that a layer is called with, by their names."""
+    given = kwargs
+    if len(args) > 1:
+        with suppress(TypeError, ValueError):  # no signature to be read
+            given = inspect.signature(call).bind(*args, **kwargs).arguments
+    return {
+        name: value for name, value in given.items() if name == "training" or name.endswith("mask")
+    }
 
 
 def _place() -> Any:

@@ -14,7 +14,8 @@ def test_there_are_enough_of_every_kind():
     healthy = [patient for patient in clinic.PATIENTS.values() if patient.healthy]
     assert len(healthy) >= 10
     assert len(clinic.PATIENTS) - len(healthy) >= 10
-    assert set(diagnosis.KINDS) - {"no progress"} == KINDS
+    in_the_ward = {"mask that hides data", "Batch Norm in the wrong mode"}  # see test_ward
+    assert set(diagnosis.KINDS) - {"no progress"} - in_the_ward == KINDS
     for kind in ("", *KINDS):
         held_out = [p.held_out for p in clinic.PATIENTS.values() if p.kind == kind]
         assert set(held_out) == {True, False}, kind
