@@ -22,7 +22,8 @@ def test_each_matrix_has_its_line(picture):
         assert line.get_xdata().tolist() == [1, 2, 3]
         np.testing.assert_allclose(line.get_ydata(), [-i, 1 - i, 2 - i], atol=1e-12)
     np.testing.assert_allclose(picture.diversity.get_lines()[0].get_ydata(), [0, -1, -2, -3])
-    assert picture.gradients.get_title(loc="left") == "a finding"
+    titles = [picture.gradients.get_title(loc=place) for place in ("left", "center")]
+    assert "a finding" in titles
 
 
 def test_nothing_is_drawn_as_rounding_and_no_number_as_a_gap(picture):
