@@ -1,0 +1,295 @@
+"""The ward of chapter 17: ten networks, eight of them with one fault each, and their treatment.
+
+Every patient is built from a plan, and every treatment changes one thing in that plan. The treated
+network learns the same task for as many steps, from the same seed, and is scored on samples that
+neither it nor the untreated one has seen.
+
+>>> from course_lib.models.ward import WARD, treat
+>>> print(WARD["patient C"].story)
+>>> print(treat("patient C", "more units", seed=1))
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from course_lib.checks import instance, positive_int
+from course_lib.models.diagnosis import diagnose
+from course_lib.models.recording import all_variables
+from course_lib.models.training import recorded
+from course_lib.models.treatments import TREATMENTS, Plan, Treatment, network
+from course_lib.models.ward_patients import WARD, Patient
+
+__all__ = ["CURED", "TREATMENTS", "WARD", "Patient", "Recovery", "examine", "matrix", "treat"]
+
+BATCH = 32
+CURED = 0.8  # of the way from the trivial answer to the healthy twin
+CONFIG = {"seeds": list(range(11, 19)), "diagnosed": [11, 12]}
+
+Array = np.ndarray
+
+
+# ---------------------------------------------------------------------------------- the treatment
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How a patient does after a treatment.
+
+    Attributes
+    ----------
+    patient, treatment : str
+    seed : int
+    applies : bool
+        Whether the treatment changes anything in this network; if not, all figures are those of
+        the untreated one.
+    remark : str
+        Why it does not apply, "" where it does.
+    loss_before, loss_after : float
+        Of the first batch, and mean of the last tenth of the steps; infinite or NaN where it grew
+        out of bounds.
+    score : float
+        Share of fresh samples that get their label; an answer that is no number is none.
+    untreated, twin, trivial : float
+        The score, on the same samples, of the untreated network, of the healthy twin (the fault
+        itself taken away), and of always the same answer.
+    batch, steps : int
+        Samples of a step, and steps.
+    seconds : float
+        That all of it took.
+    """
+
+    patient: str
+    treatment: str
+    seed: int
+    applies: bool
+    remark: str
+    loss_before: float
+    loss_after: float
+    score: float
+    untreated: float
+    twin: float
+    trivial: float
+    batch: int
+    steps: int
+    seconds: float
+
+    @property
+    def recovered(self) -> float:
+        """From 0, the trivial answer or worse, to 1, the healthy twin or better."""
+        share = (self.score - self.trivial) / (self.twin - self.trivial)
+        return float(np.clip(share, 0, 1))
+
+    @property
+    def cured(self) -> bool:
+        """Whether it applies, and is most of the way there: `CURED`."""
+        return self.applies and self.recovered >= CURED
+
+    def __str__(self) -> str:
+        if not self.applies:
+            return f"{self.patient}: {self.treatment} does not apply. {self.remark}"
+        return (
+            f"{self.patient}, {self.treatment}: {self.score:.0%} of fresh samples are right, "
+            f"{self.untreated:.0%} without it, {self.twin:.0%} for the healthy twin and "
+            f"{self.trivial:.0%} for always the same answer. Recovered: {self.recovered:.2f}."
+        )
+
+
+def treat(patient: str | Patient, treatment: str, seed: int = 1) -> Recovery:
+    """Change one thing in a patient, train it anew, and score it on fresh samples.
+
+    The first call for a patient also trains the untreated network and the healthy twin, by the
+    same seed; their scores are kept.
+
+    Parameters
+    ----------
+    patient : str or Patient
+        A name in `WARD`, or one of its patients.
+    treatment : str
+        A name in `TREATMENTS`.
+    seed : int
+        For the weights, the order of the samples and, of sequences, the samples themselves.
+
+    Returns
+    -------
+    Recovery
+
+    Raises
+    ------
+    TypeError, ValueError, KeyError
+        For an unknown patient or treatment, with the names that there are, and a wrong seed.
+    """
+    start = time.perf_counter()
+    if isinstance(patient, str):
+        patient = WARD[patient]
+    instance("patient", patient, Patient, "a name such as 'patient A', or a patient of `WARD`")
+    prescribed: Treatment = TREATMENTS[treatment]
+    seed = positive_int("seed", seed, minimum=0)
+    changed = prescribed.change(patient.plan)
+    applies = isinstance(changed, Plan)
+    untreated = _trained(patient.name, patient.plan, seed)
+    twin = _trained(patient.name, patient.twin, seed)
+    treated = _trained(patient.name, changed, seed) if isinstance(changed, Plan) else untreated
+    return Recovery(
+        patient=patient.name,
+        treatment=prescribed.name,
+        seed=seed,
+        applies=applies,
+        remark="" if isinstance(changed, Plan) else changed,
+        loss_before=treated.loss_before,
+        loss_after=treated.loss_after,
+        score=treated.score,
+        untreated=untreated.score,
+        twin=twin.score,
+        trivial=patient.samples(seed).trivial,
+        batch=BATCH,
+        steps=patient.steps,
+        seconds=time.perf_counter() - start,
+    )
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    loss_before: float
+    loss_after: float
+    score: float
+
+
+@lru_cache(maxsize=256)
+def _trained(name: str, plan: Plan, seed: int) -> _Outcome:
+    patient = WARD[name]
+    samples = patient.samples(seed)
+    if plan.scaled:
+        samples = samples.scaled()
+    training = _training(plan.graph, samples.shape, samples.classes)
+    training.begin(network(plan, samples.shape, samples.classes, seed))
+    rng = np.random.default_rng([seed, 0])
+    losses = training.learn(samples.x, samples.y, _rows(rng, len(samples.x), patient.steps))
+    return _Outcome(
+        loss_before=float(losses[0]),
+        loss_after=float(np.mean(losses[-max(1, len(losses) // 10) :])),
+        score=training.score(samples.x_new, samples.y_new),
+    )
+
+
+def _rows(rng: np.random.Generator, size: int, steps: int) -> Array:
+    """Return the rows of every batch, shape (steps, BATCH): all samples in turn, newly mixed."""
+    rounds = -(-steps * BATCH // size)
+    order = np.concatenate([rng.permutation(size) for _ in range(rounds)])
+    return order[: steps * BATCH].reshape(steps, BATCH)
+
+
+@lru_cache(maxsize=12)
+def _training(graph: Plan, shape: tuple[int, ...], classes: int) -> _Training:
+    return _Training(network(graph, shape, classes, seed=0))
+
+
+class _Training:
+    """All steps of a training in one TensorFlow graph, for every network of the same graph."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        model.optimizer.build(model.trainable_variables)
+        x = tf.TensorSpec((None, *model.inputs[0].shape[1:]), model.inputs[0].dtype)
+        y, rows = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, BATCH), tf.int64)
+        self._learn = tf.function(self._steps).get_concrete_function(x, y, rows)
+        self._answer = tf.function(self._outputs).get_concrete_function(x)
+
+    def begin(self, fresh: keras.Model) -> None:
+        """Take over every number of a network of the same graph, and of its optimiser."""
+        fresh.optimizer.build(fresh.trainable_variables)
+        mine = [*all_variables(self.model), *self.model.optimizer.variables]
+        theirs = [*all_variables(fresh), *fresh.optimizer.variables]
+        for variable, value in zip(mine, theirs, strict=True):
+            variable.assign(value)
+
+    def learn(self, x: Array, y: Array, rows: Array) -> Array:
+        """Return the loss of every step's batch, before the step."""
+        return np.asarray(self._learn(self._inputs(x), tf.constant(y), tf.constant(rows)))
+
+    def score(self, x: Array, y: Array) -> float:
+        """Return the share of labels that are right."""
+        outputs = np.asarray(self._answer(self._inputs(x)))
+        is_number = np.isfinite(outputs).all(axis=1)
+        return float(np.mean((outputs.argmax(axis=1) == y) & is_number))
+
+    def _inputs(self, x: Array) -> tf.Tensor:
+        return tf.cast(x, self.model.inputs[0].dtype)
+
+    def _outputs(self, x: tf.Tensor) -> tf.Tensor:
+        return self.model(x, training=False)
+
+    def _steps(self, x: tf.Tensor, y: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        model, weights = self.model, self.model.trainable_variables
+        count = tf.shape(rows)[0]
+        losses = tf.TensorArray(tf.float32, size=count)
+        for step in tf.range(count):
+            batch_x, batch_y = tf.gather(x, rows[step]), tf.gather(y, rows[step])
+            with tf.GradientTape() as tape:
+                loss = model.loss(batch_y, model(batch_x, training=True))
+            model.optimizer.apply(tape.gradient(loss, weights), weights)
+            losses = losses.write(step, loss)
+        return losses.stack()
+
+
+# ------------------------------------------------------------------------------------- the record
+
+
+def examine(seeds: list[int], diagnosed: list[int]) -> dict[str, Any]:
+    """Treat every patient with every treatment and seed, and diagnose it; what `matrix` records.
+
+    Returns
+    -------
+    dict
+        ``"recovered"``, by patient and treatment: one share a seed, none where the treatment does
+        not apply; ``"score"``, by patient: that of "untreated", "twin" and "trivial", one a seed;
+        ``"found"``, by patient: the kinds of the faults that `diagnose` found, one list for each
+        of `diagnosed`; ``"seconds"``, the median of a treatment with its two companions.
+    """
+    parts = {name: _examined(name, seeds, diagnosed) for name in WARD}
+    by_result = {
+        key: {name: part[key] for name, part in parts.items()}
+        for key in ("recovered", "score", "found")
+    }
+    seconds = [second for part in parts.values() for second in part["seconds"]]
+    return {**by_result, "seconds": float(np.median(seconds))}
+
+
+def _examined(name: str, seeds: list[int], diagnosed: list[int]) -> dict[str, Any]:
+    rows = {treatment: [treat(name, treatment, seed) for seed in seeds] for treatment in TREATMENTS}
+    every = rows["more units"]  # which applies to all
+    faults = [diagnose(*WARD[name].build(seed), seconds=600.0).faults for seed in diagnosed]
+    return {
+        "recovered": {
+            treatment: [recovery.recovered for recovery in row if recovery.applies]
+            for treatment, row in rows.items()
+        },
+        "score": {
+            kind: [getattr(recovery, kind) for recovery in every]
+            for kind in ("untreated", "twin", "trivial")
+        },
+        "found": [[finding.kind for finding in found] for found in faults],
+        "seconds": [recovery.seconds for row in rows.values() for recovery in row],
+    }
+
+
+def matrix() -> dict[str, Any]:
+    """Return the recorded result of `examine`, with seeds that no patient was chosen by.
+
+    It is recorded in ``data/results/17-ward.json``; ``python -m course_lib.models.ward`` makes it
+    again, in some ten minutes of a quiet computer.
+    """
+    return recorded("17-ward", examine, CONFIG)
+
+
+if __name__ == "__main__":
+    from course_lib.models import ward  # the very module that others import, not a second one
+
+    recorded("17-ward", ward.examine, CONFIG, recompute=True)
