@@ -215,8 +215,9 @@ def _row(item: Item, claims: dict[str, Evidence]) -> str:
         page.inline(item.correction),
         "<br>".join(_link(one) for one in _told(item, claims)),
     )
-    first = f'<th scope="row" style="{WRAP}font-weight:normal"><code>{item.id}</code></th>'
-    return f"<tr>{first}{''.join(f'<td style={WRAP!r}>{cell}</td>' for cell in cells)}</tr>"
+    row = "".join(f'<td style="{WRAP}">{cell}</td>' for cell in cells)
+    name = f'<th scope="row" style="{WRAP}font-weight:normal;white-space:nowrap">'
+    return f"<tr>{name}<code>{item.id}</code></th>{row}</tr>"
 
 
 def _link(one: Evidence | str) -> str:
