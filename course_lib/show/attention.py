@@ -11,7 +11,6 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from course_lib import checks
-from course_lib.show.pictures import heat_map
 from course_lib.show.style import COLORS
 
 WORTH_A_NUMBER = 0.05  # weights below it are drawn and not written
@@ -44,11 +43,15 @@ class AlignmentPicture:
         checks.instance("figure", figure, Figure, "a matplotlib figure")
         rows, columns = checks.positive_int("answer", answer), checks.positive_int("text", text)
         self.map, self.row = figure.subplots(2, 1, height_ratios=(2, 1))
-        self._image = heat_map(
-            self.map, np.zeros((rows, columns)), rows=range(rows), columns=range(columns),
-            label="weight", limits=(0.0, 1.0), numbers=False,
+        self._image = self.map.imshow(
+            np.zeros((rows, columns)), cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto",
+            interpolation="nearest",
         )  # fmt: skip
-        self.map.invert_yaxis()  # the answer is read downwards
+        bar = figure.colorbar(self._image, ax=[self.map, self.row], label="weight")
+        bar.outline.set_visible(False)
+        self.map.spines[:].set_visible(False)
+        self.map.set_xticks(range(columns))
+        self.map.set_yticks(range(rows))
         self.map.set(ylabel="answer", xlabel="text")
         frame: dict[str, Any] = {
             "fill": False,
@@ -83,7 +86,8 @@ class AlignmentPicture:
         padded = np.zeros(self._shape)
         padded[:, : len(text)] = weights
         names = [*map(_seen, text), *[""] * (columns - len(text))]
-        self._image.set_data(padded)
+        empty = np.arange(columns) >= len(text)  # paper, not a weight of 0
+        self._image.set_data(np.ma.masked_array(padded, np.broadcast_to(empty, self._shape)))
         self.map.set_yticklabels([_seen(character) for character in answer])
         for axes in (self.map, self.row):
             axes.set_xticklabels(names)

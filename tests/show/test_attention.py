@@ -19,10 +19,11 @@ def test_alignment_shows_weights_names_and_the_numbers_of_one_row():
     assert picture.map.get_title() == "found"
     names = [label.get_text() for label in picture.map.get_xticklabels()]
     assert "".join(names) == "4␣jul␣76"
-    image = np.asarray(picture.map.get_images()[0].get_array())
+    image = picture.map.get_images()[0].get_array()
     assert image.shape == (10, 28)
     assert image[0, 6] == 0.9
-    assert (image[:, 8:] == 0).all()
+    assert image.mask[:, 8:].all()
+    assert not image.mask[:, :8].any()
     assert [text.get_text() for text in picture.row.texts if text.get_text()] == ["0.90"]
     assert "Character 3 of the answer, “7”" in picture.row.get_title()
 
