@@ -52,6 +52,7 @@ class AlignmentPicture:
         self.map.spines[:].set_visible(False)
         self.map.set_xticks(range(columns))
         self.map.set_yticks(range(rows))
+        self.map.tick_params(length=0)  # the frame is drawn where they would be
         self.map.set(ylabel="answer", xlabel="text")
         frame: dict[str, Any] = {
             "fill": False,
