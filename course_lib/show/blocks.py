@@ -11,7 +11,6 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib import checks
-from course_lib.show.labels import EndLabels
 from course_lib.show.style import COLORS, OTHERS, line_style
 
 KERNELS = ("W_Q", "W_K", "W_V", "W_O", "W_1", "W_2")
@@ -42,16 +41,22 @@ class BlockPicture:
         markers = "osv^DP"
         self._lines = [
             self.gradients.plot(
-                [], [], marker=markers[i], linestyle=DASHES[i], color=OTHERS[i], markersize=4
+                [],
+                [],
+                marker=markers[i],
+                linestyle=DASHES[i],
+                color=OTHERS[i],
+                markersize=4,
+                label=KERNELS[i],
             )[0]
             for i in range(len(KERNELS))
         ]
-        self.gradients.add_artist(EndLabels(self._lines, KERNELS))
+        figure.legend(handles=self._lines, loc="outside lower center", ncols=len(KERNELS))
         self.gradients.set(
             xlim=(0.5, depth + 0.5),
             ylim=(LOWEST - 0.8, highest),
             xlabel="block, from the input",
-            ylabel="log₁₀ ‖∂𝓛/∂W‖",
+            ylabel="log₁₀ ‖∂L/∂W‖",
         )
         (self._tokens,) = self.diversity.plot([], [], **line_style("transformer"))
         self.diversity.axhline(0.0, color=COLORS["frame"], linewidth=1.0, zorder=1.0)
@@ -63,6 +68,7 @@ class BlockPicture:
         )
         for axes in (self.gradients, self.diversity):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 5, 10]))
 
     def update(
         self, kernel_norms: Mapping[str, ArrayLike], diversity: ArrayLike, *, title: str
