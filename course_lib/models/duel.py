@@ -77,7 +77,7 @@ class Trainer:
         return loss
 
 
-def language_models(characters: int, sizes: Mapping[str, Mapping[str, int]]) -> dict[str, Build]:
+def language_models(characters: int, sizes: Mapping[str, Any]) -> dict[str, Build]:
     """Return how the two models are made: an LSTM as in chapter 13, and a decoder.
 
     Parameters

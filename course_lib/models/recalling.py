@@ -183,7 +183,8 @@ def train_reader(
     ----------
     draw : callable
         `draw(rng)` returns one batch: x, shape (batch, time, features), and labels (batch,).
-    outputs, units, heads, depth, hidden, normalization
+    outputs, units, heads, depth, hidden : int
+    normalization : None, "pre" or "post"
         See `Reader`.
     steps : int
     rate : float
@@ -212,7 +213,7 @@ def train_reader(
     losses = np.full(steps, np.nan)
     for step in range(steps):
         losses[step], gradient = reader.loss_and_gradient(x, y)
-        norm = np.linalg.norm(gradient)
+        norm = float(np.linalg.norm(gradient))
         if not np.isfinite(norm):
             break
         reader.theta += adam.change(gradient * min(1.0, limit / max(norm, 1e-300)))
@@ -285,7 +286,7 @@ def recall_race(
     tuned, right, losses = [], [], []
     for way in sizes:
         for length in lengths:
-            run = partial(recall_run, way, length, sizes=sizes, **how)
+            run: Any = partial(recall_run, way, length, sizes=sizes, **how)
             found = [
                 np.mean([run(rate, s)[0][-how["steps"] // 10 :] for s in rate_seeds])
                 for rate in rates

@@ -118,7 +118,8 @@ def decoder_model(
         K, the size of the vocabulary.
     units, heads, depth : int
         Numbers of a token, heads of each block, and blocks.
-    hidden, normalization
+    hidden : int, optional
+    normalization : None, "pre" or "post"
         See `encoder_block`. After pre-LN blocks comes one more norm, (3).
     seed : int
         Of the first weights. Embeddings begin as N(0, 1): of the size of the positions' sines.
@@ -160,7 +161,8 @@ def encoder_model(
     ----------
     features, outputs : int
         Numbers of a token that comes in, and of the answer.
-    units, heads, depth, hidden, normalization, seed
+    units, heads, depth, hidden, seed : int
+    normalization : None, "pre" or "post"
         See `decoder_model`; here every token sees all.
 
     Returns

@@ -94,7 +94,7 @@ def test_each_matrix_begins_as_another_one_and_a_seed_repeats_it():
 
 
 def test_keras_with_one_seed_starts_three_matrices_alike():
-    """What the start here avoids: a layer that is given an initializer with a seed copies it."""
+    """What the start here avoids: a layer copies the start that it is given, seed and all."""
     start = keras.initializers.GlorotUniform(1)
     layer = keras.layers.MultiHeadAttention(2, 4, kernel_initializer=start)
     x = np.ones((1, 2, 8), "float32")
