@@ -7,11 +7,38 @@ neither it nor the untreated one has seen.
 >>> from course_lib.models.ward import WARD, treat
 >>> print(WARD["patient C"].story)
 >>> print(treat("patient C", "more units", seed=1))
+
+The record `matrix` has every treatment of every patient, with seeds that no patient was chosen by,
+but for patient I, whose task was made harder after a look at them: eight seeds for feed-forward
+patients, four for recurrent ones. Cured is who recovers 0.8 or more of the
+way from the trivial answer to the healthy twin. Of who is ill, all treatments are named that cured
+at least once; the others never did. Diagnosed is who was found to have that fault and no other,
+or, of who is well, none. The mean scores are shares of fresh samples.
+
+patient    diagnosed  untreated  twin  cured by
+patient A    1 of 1        10%   89%  scale the inputs 8 of 8
+patient B    1 of 1        99%   99%  well; stays so, but for: learning rate / 100 0 of 4,
+                                      learning rate x 100 0 of 4
+patient C    1 of 1        10%   89%  ReLU instead of sigmoid 8 of 8, skip connections 8 of 8,
+                                      Batch Norm that learns its statistics 8 of 8
+patient D    1 of 1        25%  100%  mask only the padding 4 of 4
+patient E    1 of 1         9%   91%  learning rate / 100 8 of 8
+patient F    1 of 1         0%   91%  clip the global norm 4 of 4
+patient G    1 of 1        92%   92%  well; stays so, but for: learning rate / 100 0 of 8,
+                                      learning rate x 100 0 of 8
+patient H    1 of 1        10%   92%  skip connections 8 of 8, Batch Norm that learns its
+                                      statistics 8 of 8
+patient I    1 of 1        24%  100%  forget bias +1 1 of 4, forget bias +3 4 of 4, more units 1
+                                      of 4
+patient J    1 of 1        10%   90%  He or Glorot initialisation 8 of 8, skip connections 8 of 8,
+                                      Batch Norm that learns its statistics 8 of 8
 """
 
 from __future__ import annotations
 
+import textwrap
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -27,11 +54,22 @@ from course_lib.models.training import recorded
 from course_lib.models.treatments import TREATMENTS, Plan, Treatment, network
 from course_lib.models.ward_patients import WARD, Patient
 
-__all__ = ["CURED", "TREATMENTS", "WARD", "Patient", "Recovery", "examine", "matrix", "treat"]
+__all__ = [
+    "CURED",
+    "TREATMENTS",
+    "WARD",
+    "Patient",
+    "Recovery",
+    "as_text",
+    "examine",
+    "matrix",
+    "rates",
+    "treat",
+]
 
 BATCH = 32
 CURED = 0.8  # of the way from the trivial answer to the healthy twin
-CONFIG = {"seeds": list(range(11, 19)), "diagnosed": [11, 12]}
+CONFIG = {"feed_forward": list(range(11, 19)), "recurrent": list(range(11, 15)), "diagnosed": [11]}
 
 Array = np.ndarray
 
@@ -242,8 +280,15 @@ class _Training:
 # ------------------------------------------------------------------------------------- the record
 
 
-def examine(seeds: list[int], diagnosed: list[int]) -> dict[str, Any]:
+def examine(feed_forward: list[int], recurrent: list[int], diagnosed: list[int]) -> dict[str, Any]:
     """Treat every patient with every treatment and seed, and diagnose it; what `matrix` records.
+
+    Parameters
+    ----------
+    feed_forward, recurrent : list of int
+        The seeds for patients of either kind: a recurrent one takes several times as long.
+    diagnosed : list of int
+        The seeds that patients are diagnosed with.
 
     Returns
     -------
@@ -253,7 +298,10 @@ def examine(seeds: list[int], diagnosed: list[int]) -> dict[str, Any]:
         ``"found"``, by patient: the kinds of the faults that `diagnose` found, one list for each
         of `diagnosed`; ``"seconds"``, the median of a treatment with its two companions.
     """
-    parts = {name: _examined(name, seeds, diagnosed) for name in WARD}
+    parts = {
+        name: _examined(name, recurrent if patient.plan.is_recurrent else feed_forward, diagnosed)
+        for name, patient in WARD.items()
+    }
     by_result = {
         key: {name: part[key] for name, part in parts.items()}
         for key in ("recovered", "score", "found")
@@ -281,7 +329,7 @@ def _examined(name: str, seeds: list[int], diagnosed: list[int]) -> dict[str, An
 
 
 def matrix() -> dict[str, Any]:
-    """Return the recorded result of `examine`, with seeds that no patient was chosen by.
+    """Return the recorded result of `examine`, see above for its seeds.
 
     It is recorded in ``data/results/17-ward.json``; ``python -m course_lib.models.ward`` makes it
     again, in some ten minutes of a quiet computer.
@@ -289,7 +337,68 @@ def matrix() -> dict[str, Any]:
     return recorded("17-ward", examine, CONFIG)
 
 
+def rates(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return how often each patient was cured, by what; one row for each.
+
+    Parameters
+    ----------
+    results : dict
+        As `examine` returns.
+
+    Returns
+    -------
+    list of dict
+        ``"patient"``; ``"diagnosed"`` and ``"diagnoses"``: how often that fault and no other was
+        found, of how many; ``"untreated"``, ``"twin"``: their mean scores; ``"seeds"``; and
+        ``"cured"``: how many seeds recovered (see `CURED`), by the treatments that apply.
+    """
+    rows = []
+    for name, patient in WARD.items():
+        right = [] if patient.finding is None else [patient.finding]
+        found, score = results["found"][name], results["score"][name]
+        recovered = results["recovered"][name]
+        rows.append(
+            {
+                "patient": name,
+                "diagnosed": sum(list(kinds) == right for kinds in found),
+                "diagnoses": len(found),
+                "untreated": float(np.mean(score["untreated"])),
+                "twin": float(np.mean(score["twin"])),
+                "seeds": len(score["twin"]),
+                "cured": {
+                    treatment: int(np.sum(np.asarray(shares) >= CURED))
+                    for treatment, shares in recovered.items()
+                    if len(shares)
+                },
+            }
+        )
+    return rows
+
+
+def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return `rates` as a table in plain text.
+
+    Of a patient that is ill it names every treatment that cured it at least once, of one that is
+    well every treatment that did not leave it so each time.
+    """
+    lines = ["patient    diagnosed  untreated  twin  cured by"]
+    for row in rows:
+        well, seeds = WARD[row["patient"]].healthy, row["seeds"]
+        named = [
+            f"{treatment} {count} of {seeds}"
+            for treatment, count in row["cured"].items()
+            if (count < seeds if well else count > 0)
+        ]
+        start = (
+            f"{row['patient']}  {row['diagnosed']:>3} of {row['diagnoses']}"
+            f"{row['untreated']:>11.0%}{row['twin']:>6.0%}  "
+        )
+        text = ("well; stays so, but for: " if well else "") + ", ".join(named)
+        lines += textwrap.wrap(text, 98, initial_indent=start, subsequent_indent=" " * len(start))
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     from course_lib.models import ward  # the very module that others import, not a second one
 
-    recorded("17-ward", ward.examine, CONFIG, recompute=True)
+    print(ward.as_text(ward.rates(recorded("17-ward", ward.examine, CONFIG, recompute=True))))

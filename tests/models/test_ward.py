@@ -1,6 +1,7 @@
 """The ten patients of the ward: what they are, how they are treated, and that they recover."""
 
 import dataclasses
+import inspect
 import random
 
 import keras
@@ -214,6 +215,53 @@ def test_gates_stand_in_the_order_of_keras():
     kernel = np.asarray(ours.cell.recurrent_kernel)
     for gate in np.split(kernel, 4, axis=1):
         assert np.allclose(gate @ gate.T, np.eye(3), atol=1e-6)
+
+
+def test_the_record_covers_every_patient_treatment_and_seed():
+    results = ward.matrix()
+    assert list(results["recovered"]) == list(results["found"]) == list(WARD)
+    for name, patient in WARD.items():
+        assert list(results["recovered"][name]) == list(TREATMENTS)
+        for treatment, shares in results["recovered"][name].items():
+            applies = isinstance(TREATMENTS[treatment].change(patient.plan), Plan)
+            kind = "recurrent" if patient.plan.is_recurrent else "feed_forward"
+            assert len(shares) == applies * len(ward.CONFIG[kind])
+
+
+def test_the_documentation_prints_the_recorded_rates():
+    assert ward.as_text(ward.rates(ward.matrix())) in inspect.cleandoc(ward.__doc__)
+
+
+def test_every_right_treatment_cures_and_no_wrong_one_does_so_often():
+    for row in ward.rates(ward.matrix()):
+        patient, seeds = WARD[row["patient"]], row["seeds"]
+        assert row["diagnosed"] == row["diagnoses"]
+        if patient.healthy:
+            continue
+        for treatment, cured in row["cured"].items():
+            if treatment in patient.remedies:
+                assert cured >= 0.8 * seeds, (row["patient"], treatment)
+            else:
+                assert cured <= 0.25 * seeds, (row["patient"], treatment)
+        assert row["untreated"] < 0.4
+
+
+def test_a_rate_counts_seeds_that_recovered():
+    shares = {name: [] for name in TREATMENTS} | {"dropout": [0.79, 0.8, 1.0]}
+    score = {"untreated": [0.1, 0.1, 0.1], "twin": [0.9, 0.8, 0.7], "trivial": [0.1, 0.1, 0.1]}
+    found = [["scale of the input"], [], ["scale of the input", "dead units"]]
+    results = {
+        "recovered": dict.fromkeys(WARD, shares),
+        "score": dict.fromkeys(WARD, score),
+        "found": dict.fromkeys(WARD, found),
+    }
+    first, second, *_ = ward.rates(results)
+    assert first["cured"] == {"dropout": 2}
+    assert (first["diagnosed"], second["diagnosed"], first["diagnoses"]) == (1, 1, 3)
+    assert first["twin"] == pytest.approx(0.8)
+    table = ward.as_text([first, second])
+    assert "patient A    1 of 3        10%   80%  dropout 2 of 3" in table
+    assert "well; stays so, but for: dropout 2 of 3" in table
 
 
 def test_words_say_what_each_treatment_does():
