@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from course_lib.commands import chapters, spelling
 
-SURNAMES = "pinter"
+SURNAMES = "pinter,tung"
 NOT_WRITTEN_BY_US = ("LICENSE", "LICENSE-TEXT", "requirements.txt", "tests/requirements.txt")
 
 
