@@ -241,7 +241,7 @@ class ClockPicture:
         """
         places = (arrays["t"], arrays["there"])
         for hand, (sine, cosine) in zip(self._hands, arrays["hands"], strict=True):
-            hand.set_data([0, cosine], [0, sine])
+            hand.set_data([0, sine], [0, cosine])  # from twelve, clockwise
         for dot, place in zip(self._dots, places, strict=True):
             dot.set_data([place], [arrays["fit"][place]])
         self._curve.set_data(np.arange(len(arrays["fit"])), arrays["fit"])

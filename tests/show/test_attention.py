@@ -70,7 +70,7 @@ def test_clock_moves_its_hands():
                     "hands": [[0.0, 1.0], [1.0, 0.0]]})  # fmt: skip
     assert picture.clock.get_title() == "turned by 90°"
     first, second = picture.clock.get_lines()[1:]
-    np.testing.assert_array_equal(first.get_xydata()[1], [1, 0])
-    np.testing.assert_array_equal(second.get_xydata()[1], [0, 1])
+    np.testing.assert_array_equal(first.get_xydata()[1], [0, 1])
+    np.testing.assert_array_equal(second.get_xydata()[1], [1, 0])
     with pytest.raises(ValueError, match="`length` is 0"):
         show.ClockPicture(Figure(), 0)

@@ -47,7 +47,8 @@ QUIZZES = [
     ),
     Quiz(
         id="14-without-root",
-        question="A network with d_k = 8 has lost its division by √d_k. It trains as before. Why?",
+        question="A network with d_k = 8 and 20 random keys has lost its division by √d_k. At the "
+        "start the Jacobian of its softmax is not smaller than before. Why?",
         options=[
             Option(
                 "The softmax does not depend on the size of the scores",
