@@ -331,7 +331,10 @@ def make_blocks(
     hidden: int | None = None,
     initializer: str = "glorot_uniform",
 ) -> list[EncoderBlock]:
-    """Draw the blocks of a stack as Keras would start them: Glorot kernels, biases 0, scales 1.
+    """Draw the blocks of a stack: Glorot kernels, biases 0, scales 1.
+
+    Q, K and V are drawn as matrices (units, units). Keras's MultiHeadAttention counts fans over
+    three axes and starts them smaller by √((heads + d_k)/2), with 4 heads of 8 by √6.
 
     Block after block is drawn, so that a deeper stack begins with the blocks of a shallower one.
 

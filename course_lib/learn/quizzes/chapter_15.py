@@ -9,11 +9,12 @@ QUIZZES = [
         options=[
             Option(
                 "All of it: only a recurrent matrix can be multiplied many times",
-                "Depth multiplies as well: 24 blocks without skips and norms pass almost nothing.",
+                "Depth multiplies as well: 24 blocks with Glorot weights and neither skips nor "
+                "norms pass almost nothing.",
             ),
             Option(
                 "Along the tokens there is no product over the distance; down the blocks there is",
-                "Right. And a token's share at the start is about one part in T.",
+                "Right. And a token's share at the start falls like 1/T.",
                 right=True,
             ),
             Option(
