@@ -10,6 +10,7 @@ from io import StringIO
 
 import numpy as np
 import pytest
+from IPython.display import display
 
 from course_lib import show
 from course_lib.commands import chapters, excerpt
@@ -29,7 +30,7 @@ def explorers_of(notebook, folder, monkeypatch):
     make = show.explore
     monkeypatch.setattr(show, "explore", collect)
     monkeypatch.chdir(folder)
-    namespace = {"__name__": "__main__"}
+    namespace = {"__name__": "__main__", "display": display}  # as a notebook has it
     cells = excerpt.needed(notebook.cells, lambda cell: excerpt.calls(cell, "show.explore"))
     with redirect_stdout(StringIO()):
         for cell in cells:
