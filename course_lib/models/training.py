@@ -592,6 +592,8 @@ def _step(
     model: keras.Model, x: Any, y: Any, loss: Any, optimizer: Any
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return the function of one update; it takes the rows of a batch and returns its loss."""
+    if model.built and not optimizer.built:  # else the first step is traced twice, to make them
+        optimizer.build(model.trainable_variables)
 
     @tf.function(reduce_retracing=True)
     def step(rows: tf.Tensor) -> tf.Tensor:
