@@ -95,11 +95,13 @@ def committed(path: Path, root: Path = ROOT) -> str:
 
     A reader who has run a cell has outputs in the working file, and none in what this returns. In a
     folder without git the same filter (nbstripout) is applied directly.
+
+    Where the file is what git has, byte for byte, nothing is filtered: `git diff` would start the
+    filter for every notebook whose time stamp proves nothing, as all of a fresh clone's.
     """
-    name = path.resolve().relative_to(root.resolve()).as_posix()
-    unchanged = git("diff", "--quiet", "--", name, root=root) is not None
-    if unchanged and (text := staged(path, root)) is not None:
+    if (text := staged(path, root)) is not None and text.encode("utf-8") == path.read_bytes():
         return text
+    name = path.resolve().relative_to(root.resolve()).as_posix()
     objects = git("rev-parse", "--git-path", "objects", root=root)
     if objects is None:
         return _strip(path.read_bytes())
