@@ -141,6 +141,7 @@ def diagnose(
         time_flows=examination.time_flows,
         trial=room.done.get(""),
         cures={name: trial for name, trial in room.done.items() if name},
+        examination=examination,
         samples=room.samples,
         seconds=time.perf_counter() - start,
     )
@@ -432,29 +433,17 @@ def _dead(seen: Examination) -> Iterator[_Suspect]:
 
 
 def _saturated(seen: Examination) -> Iterator[_Suspect]:
+    less = f"at less than {FLAT:.0%} of its largest slope"
     name, share = _highest(seen.saturated)
     if share >= BOUNDS["many"]:
+        sentence = f"what {name} puts out lies where its activation is flat, {less}."
         harmful = share >= BOUNDS["saturated"]
-        yield _Suspect(
-            "saturated units",
-            name,
-            f"{share:.0%} of what {name} puts out lies where its activation is flat, at less than "
-            f"{FLAT:.0%} of its largest slope.",
-            {"share saturated": share},
-            harmful=harmful,
-            convicts=lambda: "yes" if harmful else "",
-        )
+        yield _flat("saturated units", name, share, sentence, harmful=harmful)
     name, share = _highest({name: of["state"] for name, of in seen.gates.items() if "state" in of})
     if share >= BOUNDS["many"]:
-        guilty = share >= BOUNDS["saturated"]
-        yield _Suspect(
-            "saturated units",
-            name,
-            f"{share:.0%} of the states of {name} lie where tanh is flat, at less than "
-            f"{FLAT:.0%} of its largest slope: nearly no gradient passes from step to step.",
-            {"share saturated": share},
-            convicts=lambda: "yes" if guilty else "",
-        )
+        sentence = f"the states of {name} lie where tanh is flat, {less}: "
+        sentence += "nearly no gradient passes from step to step."
+        yield _flat("saturated units", name, share, sentence)
     gates = {
         f"{name}, {gate}": share
         for name, of in seen.gates.items()
@@ -463,15 +452,16 @@ def _saturated(seen: Examination) -> Iterator[_Suspect]:
     }
     name, share = _highest(gates)
     if share >= BOUNDS["many"]:
-        shut = share >= BOUNDS["saturated"]
-        yield _Suspect(
-            "saturated gates",
-            f"{name} gate",
-            f"{share:.0%} of the values of the {name.split(', ')[1]} gate lie where it is flat: "
-            "the gate stands still, and nearly no gradient passes through it.",
-            {"share saturated": share},
-            convicts=lambda: "yes" if shut else "",
-        )
+        sentence = f"the values of the {name.split(', ')[1]} gate lie where it is flat: "
+        sentence += "the gate stands still, and nearly no gradient passes through it."
+        yield _flat("saturated gates", f"{name} gate", share, sentence)
+
+
+def _flat(kind: str, where: str, share: float, sentence: str, **more: bool) -> _Suspect:
+    """Suspect units of which a share lies where nothing passes; nearly all of them convict."""
+    proof = "yes" if share >= BOUNDS["saturated"] else ""
+    told = f"{share:.0%} of {sentence}"
+    return _Suspect(kind, where, told, {"share saturated": share}, convicts=lambda: proof, **more)
 
 
 def _exploding(seen: Examination, trial: Trial) -> Iterator[_Suspect]:

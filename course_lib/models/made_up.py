@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from course_lib.checks import instance, positive_int
+from course_lib.models.recording import all_layers
 
 __all__ = ["made_up_data"]
 
@@ -86,9 +87,7 @@ def _input(
 
 def _symbols(model: keras.Model, tensor: Any) -> int | None:
     """Return how many symbols an input may have: as the embeddings that read it know."""
-    embeddings = [
-        layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Embedding)
-    ]
+    embeddings = [of for of in all_layers(model) if isinstance(of, keras.layers.Embedding)]
     reading = [layer for layer in embeddings if getattr(layer, "input", None) is tensor]
     within = embeddings if not keras.backend.is_float_dtype(tensor.dtype) else []
     return min((layer.input_dim for layer in reading or within), default=None)
