@@ -10,6 +10,7 @@ import csv
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -113,6 +114,12 @@ def unlisted() -> list[str]:
         for name in sorted(names)
         if name not in listed and name != MANIFEST and "/." not in f"/{name}"
     ]
+
+
+def code_hash(sources: Iterable[str]) -> str:
+    """Return a short SHA-256 of code cells, without white space at the ends of a cell."""
+    cells = (source.strip() for source in sources)
+    return hashlib.sha256("\n\0\n".join(cells).encode()).hexdigest()[:16]
 
 
 def load_digits(

@@ -6,7 +6,6 @@ standard library alone; reading them needs nbformat.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import subprocess
@@ -172,5 +171,6 @@ def tags(cell: Notebook) -> list[str]:
 
 def code_hash(notebook: Notebook) -> str:
     """Return a short SHA-256 of the code cells, without white space at the ends of a cell."""
-    sources = [cell.source.strip() for cell in code_cells(notebook)]
-    return hashlib.sha256("\n\0\n".join(sources).encode()).hexdigest()[:16]
+    from course_lib import data
+
+    return data.code_hash(cell.source for cell in code_cells(notebook))

@@ -5,6 +5,7 @@ TensorFlow, nothing leaves the machine, and no answer of a reader, however odd, 
 """
 
 from course_lib.learn.agreement import agree
+from course_lib.learn.audit_page import audit
 from course_lib.learn.claims import ClaimFailed, claim, seed
 from course_lib.learn.exercises import check, hint, solution
 from course_lib.learn.predictions import predict, reveal
@@ -17,6 +18,7 @@ from course_lib.learn.verdict_page import tally, verdicts
 __all__ = [
     "ClaimFailed",
     "agree",
+    "audit",
     "check",
     "claim",
     "document_map",

@@ -33,6 +33,7 @@ VERDICTS = {
 REASONS = {
     "definition": "Cannot be tested here: it says what a word or a sign stands for.",
     "opinion": "Cannot be tested here: it is a matter of judgement.",
+    "by reading": "Settled by reading the document or the papers, not by an experiment.",
     "not measurable here": "Cannot be tested here: no experiment of this size could settle it.",
 }
 

@@ -87,36 +87,49 @@ def inline(text: str) -> str:
     )
 
 
-def folded_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return the HTML of a table under a line that opens it; the first column names the row.
+CELL = (
+    "text-align:left;vertical-align:top;white-space:normal;padding:.4em .7em;"
+    "border-bottom:1px solid #8A8A8A66;"
+)
+
+
+def table(
+    name: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, tall: str = ""
+) -> str:
+    """Return the HTML of a table in a box that scrolls; the first column names the row.
 
     Parameters
     ----------
-    title : str
-        The line that stays visible when the table is folded.
+    name : str
+        What a screen reader calls it.
     columns : sequence of str
-    rows : sequence of sequences of str
+    rows : iterable of sequences of str
         Cells as HTML, escaped where they come from a reader or a file.
+    tall : str
+        The most the box may be high, such as "32em"; as high as the table unless given.
     """
-    cell = (
-        "text-align:left;vertical-align:top;white-space:normal;padding:.4em .7em;"
-        "border-bottom:1px solid #8A8A8A66;"
-    )
     head = "".join(
-        f'<th scope="col" style="{cell}font-weight:bold">{name}</th>' for name in columns
+        f'<th scope="col" style="{CELL}font-weight:bold">{column}</th>' for column in columns
     )
     body = "".join(
-        f'<tr><th scope="row" style="{cell}font-weight:normal">{first}</th>'
-        + "".join(f'<td style="{cell}">{other}</td>' for other in others)
+        f'<tr><th scope="row" style="{CELL}font-weight:normal">{first}</th>'
+        + "".join(f'<td style="{CELL}">{other}</td>' for other in others)
         + "</tr>"
         for first, *others in rows
     )
+    box = f"max-height:{tall};overflow:auto" if tall else "overflow-x:auto"
+    return (
+        f'<div style="{box}" tabindex="0" role="region" aria-label="{html.escape(name)}">'
+        '<table style="border-collapse:collapse;text-align:left">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def folded_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a `table` under a line that stays visible when it is folded, and opens it."""
     return (
         f'<details class="course-table"><summary style="cursor:pointer">{inline(title)}</summary>'
-        '<div style="overflow-x:auto" tabindex="0" role="region" '
-        f'aria-label="{html.escape(title)}"><table style="border-collapse:collapse;'
-        f'text-align:left"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        "</details>"
+        f"{table(title, columns, rows)}</details>"
     )
 
 

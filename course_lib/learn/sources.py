@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from course_lib.learn import page
 from course_lib.learn.claims import measured_claims
 from course_lib.learn.ledger import REASONS, Item, ledger
@@ -57,25 +59,27 @@ def _measured(item: Item) -> list[str]:
     return figures_for(item) or [REASONS.get(item.reason, NOT_YET)]
 
 
-def _as_html(items: list[Item], title: str) -> str:
-    return page.folded_table(title, COLUMNS, [_cells(item) for item in items])
-
-
-def _cells(item: Item) -> tuple[str, ...]:
-    """Return the HTML of one row, column by column."""
+def cells(item: Item, evidence: Iterable[str]) -> tuple[str, ...]:
+    """Return the HTML of an item's row, column by column; `evidence` is HTML already."""
     return (
         f'<code style="white-space:nowrap">{item.id}</code>',
         page.inline(item.statement),
         f"<em>{item.wording}</em>",
         page.inline(item.correction),
-        "<br>".join(page.inline(sentence) for sentence in _measured(item)),
+        "<br>".join(evidence),
     )
 
 
+def paragraph(item: Item, evidence: Iterable[str]) -> str:
+    """Return an item as plain text, with a line for each piece of evidence."""
+    found = f"{item.wording}. {item.correction}".rstrip()
+    return "\n  ".join([f"{item.id} · {item.statement}", found, *evidence])
+
+
+def _as_html(items: list[Item], title: str) -> str:
+    rows = (cells(item, map(page.inline, _measured(item))) for item in items)
+    return page.folded_table(title, COLUMNS, rows)
+
+
 def _as_text(items: list[Item], title: str) -> str:
-    blocks = [
-        f"{item.id} · {item.statement}\n  {item.wording}. {item.correction}".rstrip()
-        + "".join(f"\n  {sentence}" for sentence in _measured(item))
-        for item in items
-    ]
-    return "\n".join([title, *blocks])
+    return "\n".join([title, *(paragraph(item, _measured(item)) for item in items)])

@@ -7,15 +7,13 @@ course's own seed (`data/audit.json`), and with how many seeds the claim held.
 from __future__ import annotations
 
 import html
-import json
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from course_lib import data
 from course_lib.checks import one_of
 from course_lib.learn import page
+from course_lib.learn.audit_page import audited
 from course_lib.learn.ledger import (
     REASONS,
     VERDICTS,
@@ -26,15 +24,13 @@ from course_lib.learn.ledger import (
     written_claims,
 )
 from course_lib.learn.reference import ABOUT
+from course_lib.learn.sources import cells, paragraph
 
 __all__ = ["Evidence", "evidence", "selected", "tally", "verdicts"]
 
-AUDIT = "audit.json"
 ALL = "all"
 COLUMNS = ("Item", "What is said", "Verdict", "What we found", "Evidence")
 NOT_AUDITED = "open the cell and run it"
-WRAP = "text-align:left;vertical-align:top;white-space:normal;padding:.4em .7em;"
-WRAP += "border-bottom:1px solid #8A8A8A66;"
 
 
 @dataclass(frozen=True)
@@ -57,10 +53,17 @@ class Evidence:
         """Where a link from a notebook beside it has to point."""
         return f"{self.notebook}#cell-id={self.cell}"
 
+    @property
+    def told(self) -> str:
+        """Its sentence, and how often it held; where no audit has seen it, what to do."""
+        if not self.sentence:
+            return NOT_AUDITED
+        return self.sentence + (f" ({self.held} of {self.runs} seeds)" if self.runs > 1 else "")
+
 
 def evidence() -> dict[str, Evidence]:
     """Return every claim of the chapters by its id, with where it stands and what it measured."""
-    measured = _audited()
+    measured = {row["claim"]: row for chapter in audited().values() for row in chapter["claims"]}
     found = {}
     for notebook in notebooks():
         for cell, source in code_of(notebook):
@@ -147,34 +150,18 @@ def verdicts() -> None:
     boxes["containing"] = widgets.Text(
         description="containing", placeholder="words, such as: forget gate", continuous_update=True
     )
-    table = widgets.HTML()
+    whole = selected()
+    as_html = _as_html(whole, claims)
+    table = widgets.HTML(as_html)
 
-    def renew(change: Any = None) -> None:
+    def renew(change: Any) -> None:
         table.value = _as_html(selected(**{name: box.value for name, box in boxes.items()}), claims)
 
     for box in boxes.values():
         box.observe(renew, "value")
-    renew()
-    whole = selected()
     shown = widgets.VBox([widgets.HBox(list(boxes.values())[:2]),
                           widgets.HBox(list(boxes.values())[2:]), table])  # fmt: skip
-    page.display_both(_as_html(whole, claims), _as_text(whole, claims), shown)
-
-
-def _audited() -> dict[str, dict[str, Any]]:
-    """Return the rows of the stored audit by claim, of all chapters."""
-    place = data.folder() / AUDIT
-    if not place.is_file():
-        return {}
-    return _rows(str(data.path(AUDIT)))
-
-
-@cache
-def _rows(place: str) -> dict[str, dict[str, Any]]:
-    with open(place, encoding="utf-8") as file:
-        return {
-            row["claim"]: row for chapter in json.load(file).values() for row in chapter["claims"]
-        }
+    page.display_both(as_html, _as_text(whole, claims), shown)
 
 
 def _wording(item: Item) -> str:
@@ -198,42 +185,27 @@ def _told(item: Item, claims: dict[str, Evidence]) -> list[Evidence | str]:
 def _as_html(items: list[Item], claims: dict[str, Evidence]) -> str:
     if not items:
         return '<p role="status">No item passes all of these filters; take one of them back.</p>'
-    head = "".join(f'<th scope="col" style="{WRAP}">{name}</th>' for name in COLUMNS)
-    body = "".join(_row(item, claims) for item in items)
-    return (
-        f'<p role="status">{len(items)} of {len(ledger())} items</p>'
-        '<div style="max-height:32em;overflow:auto" tabindex="0" role="region" '
-        'aria-label="Items of the ledger"><table style="border-collapse:collapse">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _row(item: Item, claims: dict[str, Evidence]) -> str:
-    cells = (
-        page.inline(item.statement),
-        f"<em>{item.wording}</em>",
-        page.inline(item.correction),
-        "<br>".join(_link(one) for one in _told(item, claims)),
-    )
-    row = "".join(f'<td style="{WRAP}">{cell}</td>' for cell in cells)
-    name = f'<th scope="row" style="{WRAP}font-weight:normal;white-space:nowrap">'
-    return f"<tr>{name}<code>{item.id}</code></th>{row}</tr>"
+    rows = (cells(item, map(_link, _told(item, claims))) for item in items)
+    table = page.table("Items of the ledger", COLUMNS, rows, tall="32em")
+    return f'<p role="status">{_count(items)}</p>{table}'
 
 
 def _link(one: Evidence | str) -> str:
     if isinstance(one, str):
         return page.inline(one)
     address = html.escape(one.address, quote=True)
-    sentence = page.inline(one.sentence) if one.sentence else NOT_AUDITED
-    seeds = f" <small>({one.held} of {one.runs} seeds)</small>" if one.runs > 1 else ""
-    return f'<a href="{address}">{one.notebook[:2]}</a>&nbsp;{sentence}{seeds}'
+    name = f'<a href="{address}" style="white-space:nowrap">{one.claim}</a>'
+    return f"{name}: {page.inline(one.told)}"
 
 
 def _as_text(items: list[Item], claims: dict[str, Evidence]) -> str:
-    blocks = []
-    for item in items:
-        lines = [f"{item.id} · {item.statement}", f"  {item.wording}. {item.correction}".rstrip()]
-        for one in _told(item, claims):
-            lines.append(f"  {one if isinstance(one, str) else f'{one.claim}: {one.sentence}'}")
-        blocks.append("\n".join(lines))
-    return "\n".join([f"{len(items)} of {len(ledger())} items", *blocks])
+    told = ((item, map(_line, _told(item, claims))) for item in items)
+    return "\n".join([_count(items), *(paragraph(item, lines) for item, lines in told)])
+
+
+def _line(one: Evidence | str) -> str:
+    return one if isinstance(one, str) else f"{one.claim}: {one.told}"
+
+
+def _count(items: list[Item]) -> str:
+    return f"{len(items)} of {len(ledger())} items"

@@ -38,7 +38,7 @@ from course_lib.maths.recurrent_layer import (
     unless_cut,
 )
 
-__all__ = ["GRU", "LSTM", "GatedLayer", "chrono_bias", "half_life"]
+__all__ = ["GRU", "LSTM", "GatedLayer", "chrono_bias", "half_life", "products_to_the_last"]
 
 sigmoid = bare(as_activation("sigmoid").function)
 
@@ -64,10 +64,8 @@ class GatedLayer(RecurrentLayer):
         layer = copy.deepcopy(self)
         layer.bias = layer._b
         for gate, value in biases.items():
-            rows = np.atleast_2d(layer.bias)[
-                :, self._columns(gate)
-            ]  # a view: b, and u where there is one
-            rows[0], rows[1:] = self._checked_bias(gate, value), 0
+            b_and_u = np.atleast_2d(layer.bias)[:, self._columns(gate)]  # a view; u may be absent
+            b_and_u[0], b_and_u[1:] = self._checked_bias(gate, value), 0
         return layer
 
     def with_gate_of(self, other: Self, gate: str) -> Self:
@@ -263,7 +261,7 @@ class LSTM(GatedLayer):
             If `trace` is none of this layer's.
         """
         self._check_trace(trace)
-        return _products_to_the_last(trace.gates["forget"])
+        return products_to_the_last(trace.gates["forget"])
 
     def _zero_state(self, batch: int) -> State:
         return np.zeros((batch, self.units)), np.zeros((batch, self.units))
@@ -471,7 +469,7 @@ class GRU(GatedLayer):
             If `trace` is none of this layer's.
         """
         self._check_trace(trace)
-        return _products_to_the_last(self._kept(trace.gates["update"]))
+        return products_to_the_last(self._kept(trace.gates["update"]))
 
     def converted(self) -> Self:
         """Return the same function in the other convention of z: "old" ↔ "new".
@@ -577,12 +575,29 @@ def half_life(bias: ArrayLike) -> Array:
         return np.log(2) / np.logaddexp(0, -b)
 
 
+def products_to_the_last(kept: ArrayLike) -> Array:
+    """Return for t = 0 … T what is left of step t at the last one: the product of (18) and (19).
+
+    Parameters
+    ----------
+    kept : array, shape (batch, time, units)
+        What each step keeps of the one before it.
+
+    Returns
+    -------
+    array, shape (batch, time + 1, units)
+        `[:, t]` is the product of `kept` over the steps t + 1 … T; 1 at t = T.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `kept` is no such array of finite numbers.
+    """
+    kept = as_array("kept", kept, ndim=3, takes="an array of shape (batch, time, units)")
+    backwards = np.cumprod(kept[:, ::-1], axis=1)
+    return np.concatenate([backwards[:, ::-1], np.ones_like(kept[:, :1])], axis=1)
+
+
 def _scaled(matrix: Array, columns: Array) -> Array:
     """Return matrix · diag(columns), for each sample and step: (batch, time, n, n)."""
     return matrix * columns[:, :, None, :]
-
-
-def _products_to_the_last(kept: Array) -> Array:
-    """Return for t = 0 … T the product of `kept` over the steps t + 1 … T, 1 for t = T."""
-    backwards = np.cumprod(kept[:, ::-1], axis=1)
-    return np.concatenate([backwards[:, ::-1], np.ones_like(kept[:, :1])], axis=1)

@@ -10,15 +10,16 @@ step of the same kind,
 
     (a, b), then (a′, b′), are (a′ ⊙ a, a′ ⊙ b + b′)                         (3)
 
-and joining is associative, so T steps need no loop over T: ⌈log₂ T⌉ rounds are enough (Hillis &
-Steele 1986; for this recurrence Martin & Cundy 2018). Backward it is a recurrence of the same kind
-that starts at the end; d_t is what the loss adds at h_t:
+and joining is associative, so T steps need no loop over T: ⌈log₂ T⌉ rounds are enough (Kogge &
+Stone 1973; for networks Martin & Cundy 2018). Backward it is a recurrence of the same kind that
+starts at the end; d_t is what the loss adds at h_t:
 
     δ_t  = d_t + a_{t+1} ⊙ δ_{t+1}                                          (4)
     ∂𝓛/∂b_t = δ_t ,   ∂𝓛/∂a_t = δ_t ⊙ h_{t−1} ,   ∂𝓛/∂h_0 = a_1 ⊙ δ_1       (5)
 
 minGRU (Feng et al. 2024, 3.1) is the GRU, (16) of `gates`, without h in its gate, without a reset
-gate and without the tanh; they write 1 − z for z:
+gate and without the tanh; they write 1 − z for z, and also give a form in logarithms, with a
+positive candidate, which is not this one:
 
     z_t  = σ(x_t W_z + b_z) ,   h̃_t = x_t W_h̃ + b_h̃                         (6)
     h_t  = z_t ⊙ h_{t−1} + (1 − z_t) ⊙ h̃_t                                  (7)
@@ -44,6 +45,7 @@ from numpy.typing import ArrayLike
 
 from course_lib.checks import as_array, as_matrix, generator, instance, positive_int
 from course_lib.maths.activations import as_activation, bare
+from course_lib.maths.gates import products_to_the_last
 from course_lib.maths.initializers import INITIALIZERS
 from course_lib.maths.recurrent_layer import (
     Array,
@@ -122,8 +124,8 @@ def scan(a: ArrayLike, b: ArrayLike, start: ArrayLike | None = None) -> Array:
 def scan_in_parallel(a: ArrayLike, b: ArrayLike, start: ArrayLike | None = None) -> Array:
     """Return the same h_1 … h_T in ⌈log₂ T⌉ rounds; each joins all the steps at once, (3).
 
-    After round r the t-th pair stands for the last 2^r steps up to t. There are T ⌈log₂ T⌉ products
-    where the loop has T, but no step waits for the one before it.
+    After round r the t-th pair stands for the last 2^r steps up to t. No step waits for the one
+    before it, but R rounds multiply more often: 2 T R − 2 (2^R − 1) times a unit, the loop T times.
 
     Parameters, result and errors are those of `scan`.
     """
@@ -285,9 +287,7 @@ class MinGRU:
             raise ValueError(f"`x` has shape {x.shape}; it takes {takes}.")
         shape = (len(x), self.units)
         h_0 = np.zeros(shape) if state is None else as_array("state", state, shape=shape)
-        through = (
-            scan_in_parallel if instance("parallel", parallel, bool, "True or False") else scan
-        )
+        instance("parallel", parallel, bool, "True or False")
         a = x @ self.kernel + self.bias
         z, candidate = sigmoid(a[..., : self.units]), a[..., self.units :]  # (6)
         through = scan_in_parallel if parallel else scan
@@ -334,8 +334,7 @@ class MinGRU:
             If `trace` is none of this layer's.
         """
         z, _ = self._gates(trace)
-        last = np.ones_like(z[:, :1])
-        return np.concatenate([z, last], axis=1)[:, ::-1].cumprod(axis=1)[:, ::-1]
+        return products_to_the_last(z)
 
     def _gates(self, trace: object) -> tuple[Array, Array]:
         trace = instance("trace", trace, RecurrentTrace, "what `forward` of this layer returned")
@@ -354,8 +353,9 @@ class MinGRU:
 def linear_attention(q: ArrayLike, k: ArrayLike, v: ArrayLike) -> Array:
     """Return causal linear attention, (9) and (10): each token looks at itself and the past.
 
-    It costs T · d_k · d_v, not T²: but it is another function than softmax attention, not a faster
-    way to the same numbers.
+    Its work is T · d_k · d_v where softmax attention has T² (d_k + d_v). But it is another
+    function, not a faster way to the same numbers. Here all S_t are made at once, T · d_k · d_v
+    numbers; a loop over the tokens needs one S at a time.
 
     Parameters
     ----------
@@ -369,7 +369,8 @@ def linear_attention(q: ArrayLike, k: ArrayLike, v: ArrayLike) -> Array:
     Raises
     ------
     TypeError, ValueError
-        If an array is not finite or the shapes do not fit.
+        If an array is not finite, the shapes do not fit, or φ underflows so that a token has
+        nothing to look at (entries of q and k below −370, all of them).
     """
     q = as_array("q", q, ndim=3, takes="an array of shape (batch, tokens, d_k)")
     k = as_array("k", k, shape=q.shape, takes=f"an array shaped like `q`, {q.shape}")
@@ -379,11 +380,17 @@ def linear_attention(q: ArrayLike, k: ArrayLike, v: ArrayLike) -> Array:
     q, k = _positive(q), _positive(k)
     S = np.cumsum(k[..., :, None] * v[..., None, :], axis=1)  # (9)
     n = np.cumsum(k, axis=1)
-    return np.einsum("btk,btkv->btv", q, S) / np.sum(q * n, axis=2, keepdims=True)  # (10)
+    together = np.sum(q * n, axis=2, keepdims=True)
+    if not together.all():
+        raise ValueError(
+            "`q` and `k` are so far below 0 that φ(q) · φ(k) is 0 wherever a token may look; "
+            "φ(x) = exp(x) takes entries above −370."
+        )
+    return np.einsum("btk,btkv->btv", q, S) / together  # (10)
 
 
 def _positive(x: Array) -> Array:
-    """Return φ(x) = elu(x) + 1, above 0 everywhere."""
+    """Return φ(x) = elu(x) + 1: above 0, until exp(x) underflows near −745."""
     return np.where(x > 0, x + 1, np.exp(np.minimum(x, 0)))
 
 

@@ -5,7 +5,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-from course_lib import data
 from course_lib.learn import verdict_page as module
 from course_lib.learn.ledger import ledger, notebooks, written_claims
 from course_lib.learn.verdict_page import evidence, selected, tally, verdicts
@@ -109,14 +108,33 @@ def test_without_a_page_the_whole_table_is_printed(capsys):
     assert all(item.id in out for item in ledger().values())
 
 
-def test_a_measured_sentence_and_its_seeds_stand_beside_the_link(tmp_path, monkeypatch):
-    item = next(item for item in ledger().values() if item.claims)
+def with_audit(monkeypatch, item):
     row = {"claim": item.claims[0], "sentence": "It is 4 < 5.", "held": 39, "runs": 40}
-    monkeypatch.setattr(module, "_audited", lambda: {row["claim"]: row})
+    monkeypatch.setattr(module, "audited", lambda: {item.chapter: {"claims": [row]}})
+
+
+def test_a_measured_sentence_and_its_seeds_stand_beside_the_link(monkeypatch):
+    item = next(item for item in ledger().values() if item.claims)
+    with_audit(monkeypatch, item)
     shown = module._as_html([item], evidence())
-    assert "It is 4 &lt; 5." in shown
-    assert "(39 of 40 seeds)" in shown
-    assert data.folder() != tmp_path  # the course's own notebooks were read
+    assert f">{item.claims[0]}</a>: It is 4 &lt; 5. (39 of 40 seeds)" in shown
+    told = module._as_text([item], evidence())
+    assert f"\n  {item.claims[0]}: It is 4 < 5. (39 of 40 seeds)" in told
+
+
+def test_no_evidence_is_left_blank_where_no_audit_has_seen_it(monkeypatch):
+    monkeypatch.setattr(module, "audited", dict)
+    text = module._as_text(selected(), evidence())
+    assert not [line for line in text.splitlines() if line.rstrip().endswith(":")]
+    assert text.count(f": {module.NOT_AUDITED}") > 200
+
+
+def test_the_page_is_written_once_at_its_start(monkeypatch):
+    written, write = [], module._as_html
+    monkeypatch.setattr(module.page, "display_both", lambda *parts: None)
+    monkeypatch.setattr(module, "_as_html", lambda *parts: written.append(1) or write(*parts))
+    verdicts()
+    assert len(written) == 1
 
 
 def test_the_controls_change_the_table():

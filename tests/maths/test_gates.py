@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from course_lib.maths.gates import GRU, LSTM, chrono_bias, half_life
+from course_lib.maths.gates import GRU, LSTM, chrono_bias, half_life, products_to_the_last
 
 BATCH, LENGTH, FEATURES, UNITS = 3, 6, 2, 4
 GRUS = {
@@ -219,6 +219,13 @@ def test_chrono_biases_are_those_of_their_seed():
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, other)
     assert (chrono_bias(5, 3, np.random.default_rng(1))[1] >= 0).all()
+
+
+def test_the_products_to_the_last_step_by_hand():
+    kept = np.array([2.0, 3.0, 5.0]).reshape(1, 3, 1)
+    np.testing.assert_array_equal(products_to_the_last(kept)[0, :, 0], [30, 15, 5, 1])
+    with pytest.raises(ValueError, match=r"`kept` has shape \(3,\); it takes an array of shape"):
+        products_to_the_last([2.0, 3.0, 5.0])
 
 
 def test_the_half_life_of_the_default_bias():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from course_lib.maths import linear_recurrence as module
 from course_lib.maths.dot_product import attention_trace, causal_mask
 from course_lib.maths.gates import GRU
 from course_lib.maths.linear_recurrence import (
@@ -51,6 +52,33 @@ def test_rounds_give_what_the_loop_gives(rng, length):
     start = rng.normal(size=(3, 2))
     np.testing.assert_allclose(scan_in_parallel(a, b, start), scan(a, b, start), atol=1e-12)
     np.testing.assert_allclose(scan_in_parallel(a, b), scan(a, b), atol=1e-12)
+
+
+class Counted(np.ndarray):
+    """An array that counts its products, and the calls that make them."""
+
+    products = calls = 0
+
+    def __mul__(self, other):
+        product = np.multiply(np.asarray(self), np.asarray(other))
+        Counted.products += product.size
+        Counted.calls += 1
+        return product.view(Counted)
+
+
+@pytest.mark.parametrize(("length", "rounds"), [(2, 1), (8, 3), (13, 4), (64, 6), (65, 7)])
+def test_the_rounds_and_their_products_are_as_many_as_the_docstring_says(
+    monkeypatch, length, rounds
+):
+    monkeypatch.setattr(module, "as_array", lambda name, x, **_: np.array(x).view(Counted))
+    Counted.products = Counted.calls = 0
+    scan_in_parallel(np.ones((1, length, 1)), np.ones((1, length, 1)))
+    with_start = 1  # the product of the first gate and h_0, which the loop has too
+    assert Counted.calls - with_start == 2 * rounds
+    assert Counted.products - with_start == 2 * length * rounds - 2 * (2**rounds - 1)
+    Counted.products = 0
+    scan(np.ones((1, length, 1)), np.ones((1, length, 1)))
+    assert Counted.products == length
 
 
 def test_the_arguments_are_left_alone(recurrence):
@@ -217,12 +245,13 @@ def test_a_drawn_layer_has_the_bias_it_was_asked_for():
 # ---------------------------------------------------------------- linear attention
 
 
-def test_linear_attention_is_attention_with_another_similarity(rng):
-    q, k, v = rng.normal(size=(3, 2, 7, 4))
+@pytest.mark.parametrize("d_v", [1, 4, 6])
+def test_linear_attention_is_attention_with_another_similarity(rng, d_v):
+    (q, k), v = rng.normal(size=(2, 2, 7, 4)), rng.normal(size=(2, 7, d_v))
     phi_q, phi_k = (np.where(a > 0, a + 1, np.exp(np.minimum(a, 0))) for a in (q, k))
     similarity = np.where(causal_mask(7), phi_q @ phi_k.swapaxes(1, 2), 0)
     weights = similarity / similarity.sum(axis=2, keepdims=True)
-    np.testing.assert_allclose(linear_attention(q, k, v), weights @ v, rtol=1e-10)
+    np.testing.assert_allclose(linear_attention(q, k, v), weights @ v, rtol=1e-9, atol=1e-12)
 
 
 def test_linear_attention_is_not_softmax_attention(rng):
@@ -233,10 +262,10 @@ def test_linear_attention_is_not_softmax_attention(rng):
 
 
 def test_linear_attention_is_a_scan_with_a_matrix_as_its_state(rng):
-    q, k, v = rng.normal(size=(3, 2, 7, 4))
+    (q, k), v = rng.normal(size=(2, 2, 7, 4)), rng.normal(size=(2, 7, 3))
     phi_q, phi_k = (np.where(a > 0, a + 1, np.exp(np.minimum(a, 0))) for a in (q, k))
-    outer = (phi_k[..., :, None] * v[..., None, :]).reshape(2, 7, 16)
-    S = scan(np.ones_like(outer), outer).reshape(2, 7, 4, 4)
+    outer = (phi_k[..., :, None] * v[..., None, :]).reshape(2, 7, 12)
+    S = scan(np.ones_like(outer), outer).reshape(2, 7, 4, 3)
     n = scan(np.ones_like(phi_k), phi_k)
     y = np.einsum("btk,btkv->btv", phi_q, S) / np.sum(phi_q * n, axis=2, keepdims=True)
     np.testing.assert_allclose(linear_attention(q, k, v), y, rtol=1e-10)
@@ -278,6 +307,7 @@ ONES = np.ones(SHAPE)
         (lambda: linear_attention(ONES, ONES[:, :4], ONES), r"`k` has shape \(2, 4, 3\)"),
         (lambda: linear_attention(ONES, ONES, ONES[:, :4]), r"`v` has shape \(2, 4, 3\)"),
         (lambda: linear_attention(ONES[0], ONES, ONES), r"`q` has shape \(5, 3\)"),
+        (lambda: linear_attention(-800 * ONES, ONES, ONES), r"`q` and `k` are so far below 0"),
     ],
 )
 def test_bad_input_is_refused_with_a_sentence(call, sentence):

@@ -28,10 +28,17 @@ def difference(value: Any, reference: Any, each_entry: bool = False) -> float:
     """
     if isinstance(reference, str):
         return 0.0 if isinstance(value, str) and value.strip() == reference else math.inf
+    if _holds_texts(reference):
+        return 0.0 if _holds_texts(value) and dict(value) == reference else math.inf
     wanted, got = parts(reference), parts(value)
     if wanted is None or got is None or wanted.keys() != got.keys():
         return math.inf
     return max(_distance(got[key], wanted[key], each_entry) for key in wanted)
+
+
+def _holds_texts(value: Any) -> bool:
+    """Say whether a value is a dict of texts, which are compared as they are."""
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
 
 
 def parts(value: Any) -> dict[str, NDArray] | None:

@@ -119,13 +119,18 @@ def copies(arguments: tuple) -> tuple:
 
 
 def is_unanswered(value: Any) -> bool:
-    """Say whether a value is what a stub leaves: None, `...`, or something with `...` in it."""
+    """Say whether a value is what a stub leaves: None, `...`, or something with `...` in it.
+
+    A dict of which a part is filled in is an answer where its gaps are empty texts.
+    """
     if value is None or value is Ellipsis or value is NotImplemented:
         return True
     if isinstance(value, str):
         return value.strip() in ("", "...", "…")
     if isinstance(value, dict):
         value = list(value.values())
+        if value and all(isinstance(one, str) and is_unanswered(one) for one in value):
+            return True
     return isinstance(value, list | tuple) and any(entry is Ellipsis for entry in value)
 
 
