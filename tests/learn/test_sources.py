@@ -83,6 +83,7 @@ def test_what_cannot_be_tested_says_why(shown):
     assert "Cannot be tested here: it is a matter of judgement." in shown("D3-5-C0")[0]
     assert "Cannot be tested here: it says what a word" in shown("D4-1-C4")[0]
     assert NOT_YET not in shown("D3-5-C0")[0]
+    assert "Settled by reading the document or the papers" in shown("D4-7-C1")[0]
 
 
 def test_a_heading_says_where_it_is_treated(shown):
