@@ -33,6 +33,7 @@ class Sheet:
     """The pixels of one resolution, and its kept background."""
 
     renderer: RendererAgg
+    other: RendererAgg  # for the yardstick; kept, for it remembers how wide each text is
     background: object = None
     title_heights: dict[Text, float] = field(default_factory=dict)
 
@@ -89,18 +90,19 @@ class Canvas:
         return np.asarray(sheet.renderer.buffer_rgba())
 
     def redrawn(self, ratio: float = 1.0) -> Pixels:
-        """Return the same picture with nothing kept: the yardstick that tests hold `pixels` to."""
+        """Return the same picture with nothing kept: the yardstick that tests hold `pixels` to.
+
+        It is drawn on a sheet of its own, so the next `pixels` begins with what it had kept.
+        """
         animated = [artist for artist in _everything(self.figure) if artist.get_animated()]
         for artist in animated:
             artist.set_animated(False)
-        sheet = self._sheet(ratio)
-        sheet.renderer.clear()
-        self.figure.draw(sheet.renderer)
-        pixels = np.array(sheet.renderer.buffer_rgba())
+        renderer = self._sheet(ratio).other
+        renderer.clear()
+        self.figure.draw(renderer)
         for artist in animated:
             artist.set_animated(True)
-        sheet.background = None
-        return pixels
+        return np.array(renderer.buffer_rgba())
 
     def _sheet(self, ratio: float) -> Sheet:
         dpi = PIXELS_PER_INCH * ratio
@@ -109,7 +111,8 @@ class Canvas:
         width, height = (round(inches * dpi) for inches in self.figure.get_size_inches())
         sheet = self._sheets.get(ratio)
         if sheet is None or (sheet.renderer.width, sheet.renderer.height) != (width, height):
-            sheet = self._sheets[ratio] = Sheet(RendererAgg(width, height, dpi))
+            renderers = (RendererAgg(width, height, dpi) for _ in range(2))
+            sheet = self._sheets[ratio] = Sheet(*renderers)
         return sheet
 
     def _find_movers(self) -> None:

@@ -138,6 +138,14 @@ def test_a_fine_picture_keeps_the_coarse_background(canvas, everything):
     assert canvas.full_draws == full
 
 
+def test_the_yardstick_leaves_what_was_kept(canvas, everything):
+    full = canvas.full_draws
+    for k in range(3):
+        everything.line.set_ydata(np.sin(k * X))
+        assert same(canvas)
+    assert canvas.full_draws == full
+
+
 def test_the_panels_stay_where_they_are(canvas, everything):
     before = everything.bars.get_position().bounds
     everything.bars.set_ylim(0, 1_000_000)
