@@ -177,7 +177,8 @@ class WallPicture:
             walk.set_data(*points.T)
         for line, values in zip(self._losses, losses, strict=True):
             line.set_data(range(len(values)), np.maximum(values, 1e-5))
-        self._right.set_xlim(0, losses.shape[1] - 1)
+        if self._right.get_xlim() != (0, losses.shape[1] - 1):  # new ticks: all is drawn again
+            self._right.set_xlim(0, losses.shape[1] - 1)
         away = np.linalg.norm(walks[:, 1] - walks[:, 0], axis=1)
         self._left.set_title(f"First step: {away[0]:.2g} long without, {away[1]:.2g} with clipping")
 

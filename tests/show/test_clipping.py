@@ -5,6 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from course_lib import show
+from course_lib.show.canvas import Canvas
 
 LIMITS = [0.1, 1.0, 10.0]
 WAYS = ["by value", "by norm"]
@@ -50,6 +51,26 @@ def test_two_walks_on_the_surface_and_their_losses():
     assert right.get_lines()[0].get_ydata().tolist() == [0.1, 0.09]
     assert right.get_lines()[1].get_ydata()[1] > 0  # a loss of 0 has a place on the paper
     assert title(left) == "First step: 5 long without, 0.05 with clipping"
+
+
+def test_walks_of_as_many_steps_leave_the_axes_as_they_are():
+    """New limits draw the whole figure again, which takes ten times as long."""
+    walks = np.array([[[4.5, -2.5], [7.5, 1.5]], [[4.5, -2.5], [4.53, -2.46]]])
+    with show.house_style():
+        figure = Figure(figsize=(8.5, 3.8))
+        picture = show.WallPicture(figure, W, B, SURFACE, ["without", "clipped"])
+        canvas = Canvas(figure)
+        for end in (0.1, 0.2):
+            picture.update({"walks": walks, "losses": [[0.1, end], [0.1, 0.0]]})
+            canvas.pixels()
+        drawn = canvas.full_draws
+        picture.update({"walks": walks, "losses": [[0.3, 0.1], [0.3, 0.2]]})
+        assert np.array_equal(canvas.pixels().copy(), canvas.redrawn())
+        assert canvas.full_draws == drawn
+        picture.update({"walks": np.repeat(walks, 2, axis=1), "losses": np.full((2, 4), 0.1)})
+        assert np.array_equal(canvas.pixels().copy(), canvas.redrawn())
+        assert canvas.full_draws == drawn + 1
+        assert figure.axes[1].get_xlim() == (0, 3)
 
 
 @pytest.mark.parametrize(
