@@ -35,6 +35,7 @@ FINISHED = chapters.ROOT / ".audit"
 SEEDS = 40
 ROOM = 2.0  # a bound shall hold with a factor of two to spare
 CELL_SECONDS = 1200
+SCHEDULER_SECONDS = 10  # how long a Dask scheduler may take to answer
 
 Run = dict[str, Any]  # one chapter with one seed: seconds, claims, errors
 
@@ -141,7 +142,7 @@ def _cluster(address: str) -> Iterator[Compute]:
             "`pip install distributed`, here and where the workers are."
         ) from None
     try:
-        client = Client(address, timeout="10s")
+        client = Client(address, timeout=SCHEDULER_SECONDS)
     except (OSError, ValueError, TypeError) as error:
         raise SystemExit(
             f"--dask is {address!r}, where no Dask scheduler answers ({error}); it takes an "
