@@ -111,8 +111,8 @@ class Canvas:
         width, height = (round(inches * dpi) for inches in self.figure.get_size_inches())
         sheet = self._sheets.get(ratio)
         if sheet is None or (sheet.renderer.width, sheet.renderer.height) != (width, height):
-            renderers = (RendererAgg(width, height, dpi) for _ in range(2))
-            sheet = self._sheets[ratio] = Sheet(*renderers)
+            size = width, height, dpi
+            sheet = self._sheets[ratio] = Sheet(RendererAgg(*size), RendererAgg(*size))
         return sheet
 
     def _find_movers(self) -> None:
