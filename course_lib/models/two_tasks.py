@@ -154,13 +154,16 @@ class Marks(keras.callbacks.Callback):
     def __init__(self, sets: Sequence[tuple[Any, Any]], every: int) -> None:
         super().__init__()
         self._sets, self._every = sets, every
-        self._named = tf.function(lambda x: tf.argmax(self.model([x, x])[0], axis=-1))
+        codes = tf.TensorSpec((None, None), tf.int64)  # one trace for all sets
+        self._named = tf.function(
+            lambda x: tf.argmax(self.model([x, x])[0], axis=-1), input_signature=[codes]
+        )
         self.right: list[list[float]] = []
 
     def on_train_batch_begin(self, step: int, logs: Any = None) -> None:
         """Measure, at every `every`-th step."""
         if step % self._every == 0:
-            shares = (np.mean(self._named(x).numpy() == y) for x, y in self._sets)
+            shares = (np.mean(self._named(np.int64(x)).numpy() == y) for x, y in self._sets)
             self.right.append(list(map(float, shares)))
 
 
