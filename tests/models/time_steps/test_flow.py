@@ -255,26 +255,26 @@ def test_a_compiled_model_weights_and_another_loss():
 
 def test_only_the_layer_that_is_asked_for():
     keras.utils.set_random_seed(1)
-    both = K.Bidirectional(K.LSTM(3, return_sequences=True, name="lstm"), name="both")
+    both = K.Bidirectional(K.SimpleRNN(3, return_sequences=True, name="rnn"), name="both")
     model = keras.Sequential([keras.Input((5, 2)), both, K.GRU(3, name="last"), K.Dense(3)])
     x, y = batch()
     everything = gradient_flow.by_time_step(model, x, y, loss=LOGITS)
-    assert [*everything] == ["both/forward_lstm", "both/backward_lstm", "last"]
+    assert [*everything] == ["both/forward_rnn", "both/backward_rnn", "last"]
     for layer, names in {
         "last": ["last"],
-        "both": ["both/forward_lstm", "both/backward_lstm"],
-        "forward_lstm": ["both/forward_lstm"],
-        "both/backward_lstm": ["both/backward_lstm"],
-        both: ["both/forward_lstm", "both/backward_lstm"],
-        both.backward_layer: ["both/backward_lstm"],
+        "both": ["both/forward_rnn", "both/backward_rnn"],
+        "forward_rnn": ["both/forward_rnn"],
+        "both/backward_rnn": ["both/backward_rnn"],
+        both: ["both/forward_rnn", "both/backward_rnn"],
+        both.backward_layer: ["both/backward_rnn"],
     }.items():
         some = gradient_flow.by_time_step(model, x, y, loss=LOGITS, layer=layer)
         assert [*some] == names
         for name in names:
             expected = everything[name].gradients
             np.testing.assert_allclose(some[name].gradients, expected, rtol=1e-6, atol=1e-12)
-    assert not everything["both/forward_lstm"].backwards
-    assert everything["both/backward_lstm"].backwards
+    assert not everything["both/forward_rnn"].backwards
+    assert everything["both/backward_rnn"].backwards
 
 
 @pytest.fixture
