@@ -23,6 +23,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,45 @@ __all__ = [
     "Nesterov",
     "Optimizer",
     "RMSProp",
+    "WarmUp",
     "descend",
     "descent",
 ]
 
 Array = NDArray[np.float64]
 Rate = float | Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """A learning rate that rises in a straight line and then stays: α_t = rate · min(1, t / steps).
+
+    (Vaswani et al. 2017, 5.3, let it fall again like t^(−1/2).)
+
+    Parameters
+    ----------
+    rate : float
+        Where it ends, above 0.
+    steps : int
+        How long it rises; 1 is none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is none or out of range.
+    """
+
+    rate: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        """Refuse what is no rate or no number of steps."""
+        positive_number("rate", self.rate)
+        positive_int("steps", self.steps)
+
+    def __call__(self, t: int) -> float:
+        """Return the rate of step t, from 1 on."""
+        return self.rate * min(1.0, t / self.steps)
 
 
 class Optimizer(ABC):

@@ -241,6 +241,29 @@ class TransformerPass:
     kernel_norms: dict[str, Array]
     diversity: Array
 
+    def summary(self) -> dict[str, Any]:
+        """Return what tells a healthy stack from one that has collapsed, in a dictionary.
+
+        Returns
+        -------
+        dict
+            ``kernels``, the `kernel_norms`; ``tokens``, the `diversity` after each block; and
+            numbers: ``arrived``, ‖∂𝓛/∂h_0‖ / ‖∂𝓛/∂h_D‖; ``diversity``, that of the last tokens;
+            of the last block ``last W_Q`` and ``last W_V``, the norms of these gradients, ``W_Q of
+            W_V``, their ratio, and ``largest p``, the largest weight of a row, mean of all rows.
+        """
+        W_Q, W_V = (float(self.kernel_norms[name][-1]) for name in ("W_Q", "W_V"))
+        return {
+            "kernels": self.kernel_norms,
+            "tokens": self.diversity,
+            "arrived": float(self.norms[0] / self.norms[-1]),
+            "diversity": float(self.diversity[-1]),
+            "last W_Q": W_Q,
+            "last W_V": W_V,
+            "W_Q of W_V": W_Q / W_V if W_V else np.nan,
+            "largest p": float(self.weights[-1].max(axis=-1).mean()),
+        }
+
     def __repr__(self) -> str:
         return (
             f"<TransformerPass: {len(self.weights)} blocks, ‖δ_0‖ = {self.norms[0]:.3g}, "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
-from time import perf_counter, process_time
+from time import process_time
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ from course_lib.checks import function, instance, positive_int, positive_number
 from course_lib.models.language import character_model
 from course_lib.models.reading import bits
 from course_lib.models.text import load_text, streams, windows
+from course_lib.models.training import begin_anew
 from course_lib.models.transformers import decoder_model
 
 __all__ = [
@@ -29,8 +30,11 @@ __all__ = [
     "duel",
     "judged_after",
     "language_models",
+    "products_for_a_character",
     "replay",
     "seconds_in_turns",
+    "seconds_of_a_step",
+    "trainers_for",
     "with_peak_memory",
 ]
 
@@ -50,17 +54,14 @@ class Trainer:
     def __init__(self, build: Build) -> None:
         self.build = function("build", build, "a function of a seed that returns a model")
         self.model = instance("build(0)", build(0), keras.Model, "a Keras model")
-        self.optimizer = keras.optimizers.Adam(0.001, global_clipnorm=1.0)
+        self.optimizer = _unused_optimizer(0.001)
         self.optimizer.build(self.model.trainable_variables)
-        self._fresh = [variable.numpy() for variable in self.optimizer.variables]
         self._step = tf.function(self._update, reduce_retracing=True)
 
     def start(self, rate: float, seed: int) -> None:
         """Begin anew, with the weights that `seed` draws and an optimiser that knows nothing."""
-        self.model.set_weights(self.build(seed).get_weights())
-        for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
-            variable.assign(value)
-        self.optimizer.learning_rate.assign(positive_number("rate", rate))
+        unused = _unused_optimizer(positive_number("rate", rate))
+        begin_anew(self.model, self.optimizer, self.build(seed), unused)
 
     def step(self, x: Any, y: Any) -> float:
         """Make one step; return the loss before it, in nats per character."""
@@ -77,6 +78,10 @@ class Trainer:
         return loss
 
 
+def _unused_optimizer(rate: float) -> keras.optimizers.Optimizer:
+    return keras.optimizers.Adam(rate, global_clipnorm=1.0)
+
+
 def language_models(characters: int, sizes: Mapping[str, Any]) -> dict[str, Build]:
     """Return how the two models are made: an LSTM as in chapter 13, and a decoder.
 
@@ -90,6 +95,20 @@ def language_models(characters: int, sizes: Mapping[str, Any]) -> dict[str, Buil
         "LSTM": lambda seed: character_model("lstm", characters, seed=seed, **sizes["LSTM"]),
         "Transformer": lambda seed: decoder_model(characters, seed=seed, **sizes["Transformer"]),
     }
+
+
+def trainers_for(text: str, sizes: Mapping[str, Any]) -> dict[str, Trainer]:
+    """Return the trainers of both language models, for the characters of a text.
+
+    Parameters
+    ----------
+    text : str
+        As `load_text` takes it.
+    sizes : dict
+        See `language_models`.
+    """
+    makers = language_models(load_text(text).size, sizes)
+    return {name: Trainer(build) for name, build in makers.items()}
 
 
 def judged_after(model: keras.Model, codes: Any, length: int, uncounted: int) -> float:
@@ -145,10 +164,8 @@ def duel(
         per character; ``losses``, (models, seeds, steps), in nats; ``parameters`` and ``seconds``
         of processor time for a step, measured in turns, (models,).
     """
-    loaded = load_text(text)
-    codes, unread = loaded.split()
-    makers = language_models(loaded.size, sizes)
-    trainers = {name: Trainer(build) for name, build in makers.items()}
+    codes, unread = load_text(text).split()
+    trainers = trainers_for(text, sizes)
 
     def train(trainer: Trainer, rate: float, seed: int, count: int) -> tuple[list[float], Array]:
         x, y = batches(codes, length, batch, count, seed)
@@ -167,12 +184,13 @@ def duel(
         runs = [train(trainer, best, seed, steps) for seed in seeds]
         curves.append([losses for losses, _ in runs])
         held_out.append([judged for _, judged in runs])
+    x, y = batches(codes, length, batch, 1, 0)
     return {
         "tuned": tuned,
         "held_out": np.array(held_out),
         "losses": np.array(curves),
         "parameters": [trainer.model.count_params() for trainer in trainers.values()],
-        "seconds": step_costs(list(trainers.values()), *batches(codes, length, batch, 1, 0)),
+        "seconds": seconds_of_a_step(trainers, x[0], y[0]),
     }
 
 
@@ -183,37 +201,77 @@ def batches(codes: Any, length: int, batch: int, steps: int, seed: int) -> tuple
     return x.reshape(steps, batch, length), y.reshape(steps, batch, length)
 
 
-def step_costs(trainers: list[Trainer], x: Any, y: Any, turns: int = 20) -> Array:
-    """Return the median processor time of a step of each trainer, measured in turns."""
-    seconds = np.empty((turns, len(trainers)))
-    for turn, which in np.ndindex(seconds.shape):
-        began = process_time()
-        trainers[which].step(x[0], y[0])
-        seconds[turn, which] = process_time() - began
-    return np.median(seconds, axis=0)
-
-
 def seconds_in_turns(
-    ways: Mapping[str, Callable[[Any], Any]], inputs: Sequence[Any], turns: int = 5
+    ways: Mapping[str, Callable[[Any], Any]], inputs: Sequence[Any], turns: int = 20
 ) -> dict[str, Array]:
-    """Return how long each way takes on each input, the best of some turns, in seconds.
+    """Return how long each way takes on each input: the median of some turns, in seconds.
 
-    All of them come in turns, so that whatever else the machine does meets all alike.
+    All of them come in turns, so that whatever else the machine does meets all alike, and it is
+    the processor's time that counts. What is left depends on the machine: look at ratios.
 
     Parameters
     ----------
     ways : dict of str to function of an input
     inputs : sequence
     turns : int
+
+    Returns
+    -------
+    dict of str to array, shape (inputs,)
     """
-    seconds = np.full((positive_int("turns", turns), len(ways), len(inputs)), np.inf)
+    seconds = np.empty((positive_int("turns", turns), len(ways), len(inputs)))
     for turn in range(turns):
         for i, way in enumerate(ways.values()):
             for j, x in enumerate(inputs):
-                began = perf_counter()
+                began = process_time()
                 way(x)
-                seconds[turn, i, j] = perf_counter() - began
-    return dict(zip(ways, seconds.min(axis=0), strict=True))
+                seconds[turn, i, j] = process_time() - began
+    return dict(zip(ways, np.median(seconds, axis=0), strict=True))
+
+
+def seconds_of_a_step(trainers: Mapping[str, Trainer], x: Any, y: Any, turns: int = 20) -> Array:
+    """Return what a step on the windows x with the answers y costs each trainer, measured in turns.
+
+    Parameters
+    ----------
+    trainers : dict of str to Trainer
+        They learn meanwhile.
+    x, y : int arrays, shape (batch, length)
+    turns : int
+
+    Returns
+    -------
+    array, shape (trainers,)
+        Seconds of processor time.
+    """
+    for trainer in trainers.values():
+        trainer.step(x, y)  # the first call builds the step
+    ways = {name: lambda of, t=trainer: t.step(*of) for name, trainer in trainers.items()}
+    return np.concatenate([*seconds_in_turns(ways, [(x, y)], turns).values()])
+
+
+def products_for_a_character(trainers: Mapping[str, Trainer], length: int) -> dict[str, int]:
+    """Return how many products of two numbers a model makes for each character, forwards.
+
+    Each number of a matrix is used once. A Transformer of d units also uses each of the `length`
+    weights of a character in each block 2 d times, in the scores and in the mixing. Not counted
+    are products of vectors: gates, norms, the softmax.
+
+    Parameters
+    ----------
+    trainers : dict of str to Trainer
+        Of `language_models`.
+    length : int
+        Characters of a window.
+    """
+    length, products = positive_int("length", length), {}
+    for name, trainer in trainers.items():
+        layers = [of for of in trainer.model.layers if not isinstance(of, keras.layers.Embedding)]
+        kernels = [w for of in layers for w in of.weights if w.name.endswith("kernel")]
+        matrices = sum(int(np.prod(w.shape)) for w in kernels)
+        looks = [of for of in layers if isinstance(of, keras.layers.MultiHeadAttention)]
+        products[name] = matrices + sum(2 * length * of.num_heads * of.key_dim for of in looks)
+    return products
 
 
 def with_peak_memory(way: Callable[..., Any], *arguments: Any) -> tuple[Any, int]:
@@ -227,20 +285,22 @@ def with_peak_memory(way: Callable[..., Any], *arguments: Any) -> tuple[Any, int
         tracemalloc.stop()
 
 
-def replay(record: Mapping[str, Any], config: Mapping[str, Any], seed: int, steps: int) -> Array:
+def replay(
+    record: Mapping[str, Any], config: Mapping[str, Any], trainer: Trainer, seed: int, steps: int
+) -> Array:
     """Make the first steps of the recorded Transformer again; return its losses, in nats.
 
     Parameters
     ----------
     record, config : dicts
         What `duel` returned, and what it was called with.
+    trainer : Trainer
+        The Transformer's, of `trainers_for`.
     seed : int
         One of the config's `seeds`.
     steps : int
     """
-    text = load_text(config["text"])
-    trainer = Trainer(language_models(text.size, config["sizes"])["Transformer"])
     trainer.start(config["rates"][int(np.nanargmin(record["tuned"][1]))], seed)
-    codes, _ = text.split()
+    codes, _ = load_text(config["text"]).split()
     x, y = batches(codes, config["length"], config["batch"], config["steps"], seed)
     return np.array([trainer.step(x[at], y[at]) for at in range(positive_int("steps", steps))])

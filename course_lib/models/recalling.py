@@ -22,8 +22,10 @@ from course_lib.maths.activations import ACTIVATIONS
 from course_lib.maths.attention import MultiHeadAttention, positional_encoding
 from course_lib.maths.gates import LSTM, chrono_bias
 from course_lib.maths.initializers import glorot_uniform
-from course_lib.maths.optimizers import Adam
+from course_lib.maths.optimizers import Adam, WarmUp
+from course_lib.maths.recurrent import SimpleRNN
 from course_lib.maths.recurrent_training import train_recurrent
+from course_lib.maths.training import softmax_cross_entropy
 from course_lib.maths.transformer import (
     BlockGradients,
     EncoderBlock,
@@ -37,11 +39,14 @@ from course_lib.models.tasks import first_symbol_recall
 __all__ = [
     "Reader",
     "ReaderRun",
+    "race_table",
     "read_out_alone",
     "recall_race",
     "recall_run",
     "train_reader",
+    "untrained_answers",
     "warm_up_race",
+    "warm_up_table",
 ]
 
 Array = NDArray[np.float64]
@@ -62,6 +67,9 @@ class Reader:
         Draws the first weights.
     normalization : None, "pre" or "post"
         Where the layer norms stand. The norm after pre-LN blocks has nothing to learn here.
+    positions : bool
+        Whether the tokens are told where they stand. Without it the answer is that of a bag of
+        tokens and the last one.
 
     Attributes
     ----------
@@ -80,7 +88,9 @@ class Reader:
         hidden: int,
         rng: np.random.Generator,
         normalization: str | None = "pre",
+        positions: bool = True,
     ) -> None:
+        self._positions = positions
         self.form = TransformerForm(normalization, True, ACTIVATIONS["relu"])
         E = glorot_uniform((features, units), rng)
         blocks = make_blocks(depth, units, heads, rng, hidden=hidden)
@@ -100,8 +110,9 @@ class Reader:
         self.blocks = [_block_of(inner[i : i + each]) for i in range(0, len(inner), each)]
 
     def tokens(self, x: Array) -> Array:
-        """Return h_0: x E + b, with the positions added."""
-        return x @ self.E + self.b + positional_encoding(x.shape[1], len(self.b))
+        """Return h_0: x E + b, with the positions added where there are any."""
+        h = x @ self.E + self.b
+        return h + positional_encoding(x.shape[1], len(self.b)) if self._positions else h
 
     def predict(self, x: Array) -> Array:
         """Return the logits, shape (batch, outputs)."""
@@ -117,17 +128,16 @@ class Reader:
         return [t.attention.weights for t in forward(self.tokens(x), self.blocks, self.form)[0]]
 
     def loss_and_gradient(self, x: Array, y: NDArray[np.int64]) -> tuple[float, Array]:
-        """Return the mean cross-entropy in nats and its gradient by `theta`."""
+        """Return the mean cross-entropy in nats and its gradient by `theta`.
+
+        Both are NaN where the logits left the range of float64.
+        """
         traces, norm = forward(self.tokens(x), self.blocks, self.form)
         out = traces[-1].output if norm is None else norm.normalized
         logits = out[:, -1] @ self.V + self.c
-        logits = logits - logits.max(axis=1, keepdims=True)
-        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        rows = np.arange(len(y))
-        loss = -np.log(p[rows, y]).mean()
-        d_logits = p.copy()
-        d_logits[rows, y] -= 1
-        d_logits /= len(y)
+        if not np.isfinite(logits).all():
+            return np.nan, np.full_like(self.theta, np.nan)
+        loss, d_logits = softmax_cross_entropy(logits, y)
         d_out = np.zeros_like(out)
         d_out[:, -1] = d_logits @ self.V.T
         deltas, gradients = backward(traces, norm, self.blocks, self.form, d_out)
@@ -136,7 +146,7 @@ class Reader:
             parts += [*block.attention.weights, block.W_1, block.b_1, block.W_2, block.b_2]
             parts += _norm_gradients(block, len(self.b))
         parts += [out[:, -1].T @ d_logits, d_logits.sum(axis=0)]
-        return float(loss), np.concatenate([part.ravel() for part in parts])
+        return loss, np.concatenate([part.ravel() for part in parts])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -175,6 +185,7 @@ def train_reader(
     warm_up: int = 1,
     clip: float | None = 1.0,
     normalization: str | None = "pre",
+    positions: bool = True,
     seed: int = 0,
 ) -> ReaderRun:
     """Train a Transformer on fresh batches, the same that `train_recurrent` draws with this seed.
@@ -185,6 +196,7 @@ def train_reader(
         `draw(rng)` returns one batch: x, shape (batch, time, features), and labels (batch,).
     outputs, units, heads, depth, hidden : int
     normalization : None, "pre" or "post"
+    positions : bool
         See `Reader`.
     steps : int
     rate : float
@@ -208,11 +220,13 @@ def train_reader(
     one_of("normalization", normalization, (None, "pre", "post"))
     for_start, for_batches = np.random.default_rng(positive_int("seed", seed, minimum=0)).spawn(2)
     x, y = draw(for_batches)
-    reader = Reader(x.shape[2], outputs, units, heads, depth, hidden, for_start, normalization)
-    adam = Adam(lambda t: rate * min(1.0, t / warm_up))
+    sizes = x.shape[2], outputs, units, heads, depth, hidden
+    reader = Reader(*sizes, for_start, normalization, positions)
+    adam = Adam(WarmUp(rate, warm_up))
     losses = np.full(steps, np.nan)
     for step in range(steps):
-        losses[step], gradient = reader.loss_and_gradient(x, y)
+        with np.errstate(over="ignore", invalid="ignore"):  # an explosion is a result here
+            losses[step], gradient = reader.loss_and_gradient(x, y)
         norm = float(np.linalg.norm(gradient))
         if not np.isfinite(norm):
             break
@@ -229,7 +243,7 @@ def recall_run(
 
     Parameters
     ----------
-    way : "RNN", "LSTM", "LSTM, chrono" or "Transformer"
+    way : "RNN", "LSTM", "LSTM, chrono", or a name that begins with "Transformer"
         With Keras's starts; "LSTM, chrono" has biases for T steps (Tallec & Ollivier 2018).
     length : int
         T: the first symbol is T − 1 steps back.
@@ -237,14 +251,15 @@ def recall_run(
         Of Adam.
     seed : int
     sizes : dict
-        By contestant: the units, of "Transformer" a dict of `Reader`'s sizes.
+        By contestant: the units, of a Transformer a dict of `Reader`'s sizes, and of `positions`
+        if it has none.
     **how
         `batch`, `steps`, `symbols`, `clip`.
     """
     draw = partial(_recall_batch, how["batch"], length, how["symbols"])
     common: dict[str, Any] = {"outputs": how["symbols"], "steps": how["steps"], "seed": seed}
     run: Any
-    if way == "Transformer":
+    if way.startswith("Transformer"):
         run = train_reader(draw, rate=rate, clip=how["clip"], **common, **sizes[way])
     else:
         cell = "rnn" if way == "RNN" else partial(_lstm, length if way == "LSTM, chrono" else None)
@@ -303,6 +318,24 @@ def recall_race(
     }
 
 
+def race_table(
+    race: Mapping[str, Any], config: Mapping[str, Any]
+) -> tuple[list[list[Any]], list[str]]:
+    """Return the rows of a table of a recall race, and its header.
+
+    Parameters
+    ----------
+    race, config : dicts
+        What `recall_race` returned, and what it was called with.
+    """
+    rows = [
+        [way, length, " ".join(f"{of:.2f}" for of in runs), *(f"{loss:.2g}" for loss in tuned)]
+        for way, shares, losses in zip(config["sizes"], race["right"], race["tuned"], strict=True)
+        for length, runs, tuned in zip(config["lengths"], shares, losses, strict=True)
+    ]
+    return rows, ["", "T", "answered", *(f"rate {rate}" for rate in config["rates"])]
+
+
 def warm_up_race(
     *,
     places: Sequence[str],
@@ -337,6 +370,28 @@ def warm_up_race(
     return {"final": np.reshape(final, (len(places), len(warm_ups), len(rates), len(seeds)))}
 
 
+def warm_up_table(final: Any, config: Mapping[str, Any]) -> tuple[list[list[Any]], list[str]]:
+    """Return the rows of a table of a race with and without warm-up, and its header.
+
+    Parameters
+    ----------
+    final : array, shape (places, warm-ups, rates, seeds)
+        Of `warm_up_race`.
+    config : dict
+        What that was called with.
+    """
+    rows = [
+        [
+            "no norm" if place is None else f"{place}-LN",
+            "none" if steps == 1 else f"{steps} steps",
+            *(" ".join(f"{loss:.2f}" for loss in runs) for runs in by_rate),
+        ]
+        for place, by_steps in zip(config["places"], final, strict=True)
+        for steps, by_rate in zip(config["warm_ups"], by_steps, strict=True)
+    ]
+    return rows, ["", "warm-up", *(f"rate {rate}" for rate in config["rates"])]
+
+
 def read_out_alone(states: Array, y: NDArray[np.int64]) -> float:
     """Return what a linear read-out of untrained states answers: least squares on two thirds.
 
@@ -353,6 +408,39 @@ def read_out_alone(states: Array, y: NDArray[np.int64]) -> float:
     h, fit = np.column_stack([states, np.ones(len(states))]), len(states) * 2 // 3
     V = np.linalg.lstsq(h[:fit], np.eye(y.max() + 1)[y[:fit]])[0]
     return float(np.mean((h[fit:] @ V).argmax(axis=1) == y[fit:]))
+
+
+def untrained_answers(
+    x: Array, y: NDArray[np.int64], sizes: Mapping[str, Any], rng: np.random.Generator
+) -> dict[str, float]:
+    """Return what untrained bodies hold of the answer, by `read_out_alone`.
+
+    Parameters
+    ----------
+    x : array, shape (sequences, time, features)
+    y : labels, shape (sequences,)
+    sizes : dict
+        As for `recall_run`; of ``"RNN"``, ``"LSTM"`` and ``"Transformer"``.
+    rng : numpy.random.Generator
+        Draws the bodies.
+
+    Returns
+    -------
+    dict of str to float
+        Shares, 0 … 1, by contestant; and of all tokens side by side, without any body.
+    """
+    features, outputs = x.shape[2], int(y.max()) + 1
+    rnn, lstm = (
+        kind.random(features, sizes[name], rng)
+        for name, kind in (("RNN", SimpleRNN), ("LSTM", LSTM))
+    )
+    states = {
+        "RNN": rnn.run(x).outputs[:, -1],
+        "LSTM": lstm.run(x).outputs[:, -1],
+        "Transformer": Reader(features, outputs, rng=rng, **sizes["Transformer"]).states(x),
+        "all tokens side by side": x.reshape(len(x), -1),
+    }
+    return {name: read_out_alone(of, y) for name, of in states.items()}
 
 
 def _lstm(longest: int | None, features: int, units: int, rng: np.random.Generator) -> LSTM:

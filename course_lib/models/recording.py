@@ -417,28 +417,38 @@ def unchanged(
 
 
 def all_variables(model: keras.Model) -> list[keras.Variable]:
-    """Return all that a run may write to; states of recurrent layers are in no list of Keras's."""
+    """Return all that a run may write to: the network's variables, and what its metrics hold."""
+    metrics = [variable for metric in model.metrics for variable in metric.variables]
+    return _each_once([*network_variables(model), *metrics])
+
+
+def network_variables(model: keras.Model) -> list[keras.Variable]:
+    """Return the variables of a network; states of recurrent layers are in no list of Keras's."""
     states = [
         state
         for layer in all_layers(model)
         for state in keras.tree.flatten(getattr(layer, "states", ()))
         if isinstance(state, keras.Variable)
     ]
-    metrics = [variable for metric in model.metrics for variable in metric.variables]
-    return list(
-        {id(variable): variable for variable in [*model.variables, *metrics, *states]}.values()
-    )
+    return _each_once([*model.variables, *states])
 
 
-def all_layers(layer: keras.Layer) -> set[keras.Layer]:
-    """Return every layer inside `layer`, those that are called in loops too."""
-    found: set[keras.Layer] = set()
+def _each_once(variables: list[keras.Variable]) -> list[keras.Variable]:
+    return list({id(variable): variable for variable in variables}.values())
+
+
+def all_layers(layer: keras.Layer) -> list[keras.Layer]:
+    """Return every layer inside `layer`, those that are called in loops too.
+
+    Each stands once, in an order that is the same for two models made alike.
+    """
+    found: dict[keras.Layer, None] = {}
     pending = [layer]
     while pending:
-        children = set(_held(pending.pop(), keras.Layer)) - found
-        found |= children
-        pending.extend(children)
-    return found
+        children = [child for child in _held(pending.pop(), keras.Layer) if child not in found]
+        found |= dict.fromkeys(children)
+        pending.extend(dict.fromkeys(children))
+    return list(found)
 
 
 @contextmanager

@@ -30,9 +30,9 @@ import tensorflow as tf
 from course_lib import data
 from course_lib.checks import function, instance, number, positive_int, positive_number, shown
 from course_lib.models.batches import check_batch
-from course_lib.models.recording import all_variables, value_of
+from course_lib.models.recording import all_variables, network_variables, value_of
 
-__all__ = ["History", "RecordError", "accuracy", "fit", "recorded", "watched"]
+__all__ = ["History", "RecordError", "accuracy", "begin_anew", "fit", "recorded", "watched"]
 
 BATCH_SIZE = 64  # samples of a step, unless there are fewer
 
@@ -283,6 +283,52 @@ def watched(
             progress.show(list(losses[-step:]))
     progress.clear()
     return kept
+
+
+def begin_anew(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    newborn: keras.Model,
+    unused: keras.optimizers.Optimizer,
+) -> None:
+    """Give a model and its optimiser every number of new ones: a step that is built trains anew.
+
+    Building a step takes TensorFlow seconds. What is copied is all that a run may write to:
+    weights, moving averages, states, seeds of dropout; of the optimiser its momenta, its count of
+    steps and its learning rate.
+
+    Parameters
+    ----------
+    model : keras.Model
+    optimizer : keras.optimizers.Optimizer
+        What the step was built with; `optimizer` has its variables.
+    newborn : keras.Model
+        Made like `model`, with another seed or other settings.
+    unused : keras.optimizers.Optimizer
+        Made like `optimizer`; it gets its variables here.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of them is of the wrong kind, or does not have the variables of its counterpart.
+    """
+    instance("newborn", newborn, keras.Model, "a Keras model")
+    instance("unused", unused, keras.optimizers.Optimizer, "a Keras optimiser")
+    unused.build(newborn.trainable_variables)
+    pairs = {
+        "newborn": (network_variables(model), network_variables(newborn)),
+        "unused": (optimizer.variables, unused.variables),
+    }
+    for name, (ours, new) in pairs.items():
+        shapes, others = [tuple(v.shape) for v in ours], [tuple(v.shape) for v in new]
+        if shapes != others:
+            raise ValueError(
+                f"`{name}` has variables of shapes {shown(others)}; it takes those of its "
+                f"counterpart, {shown(shapes)}."
+            )
+    for ours, new in pairs.values():
+        for variable, value in zip(ours, new, strict=True):
+            variable.assign(value)
 
 
 def accuracy(model: keras.Model, x: Any, y: Any) -> float:

@@ -15,13 +15,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from course_lib.checks import instance, one_of, positive_int, positive_number, shown
+from course_lib.checks import instance, one_of, positive_int, shown
 from course_lib.maths.initializers import INITIALIZERS
 from course_lib.maths.transformer import EncoderBlock, make_blocks
 
 __all__ = [
     "Positions",
-    "WarmUp",
     "blocks_of",
     "decoder_model",
     "encoder_block",
@@ -211,35 +210,6 @@ class Positions(keras.layers.Layer):
         angles = t[:, None] * keras.ops.cast(frequencies, x.dtype)
         pairs = keras.ops.stack([keras.ops.sin(angles), keras.ops.cos(angles)], axis=-1)
         return x + keras.ops.reshape(pairs, (-1, units))
-
-
-@keras.saving.register_keras_serializable("course_lib")
-class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises in a straight line from 0 and then stays.
-
-    Step s = 1, 2, … has rate · min(1, s / steps). (Vaswani et al. 2017, 5.3, let it fall again
-    like s^(−1/2).)
-
-    Parameters
-    ----------
-    rate : float
-        Where it ends.
-    steps : int
-        How long it rises; 1 is none.
-    """
-
-    def __init__(self, rate: float, steps: int) -> None:
-        self.rate = positive_number("rate", rate)
-        self.steps = positive_int("steps", steps)
-
-    def __call__(self, step: Any) -> Any:
-        """Return the rate after `step` updates."""
-        risen = (keras.ops.cast(step, "float32") + 1.0) / self.steps
-        return self.rate * keras.ops.minimum(1.0, risen)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what Keras needs to save it."""
-        return {"rate": self.rate, "steps": self.steps}
 
 
 def _blocks(

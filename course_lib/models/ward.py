@@ -49,8 +49,7 @@ import tensorflow as tf
 
 from course_lib.checks import instance, positive_int
 from course_lib.models.diagnosis import diagnose
-from course_lib.models.recording import all_variables
-from course_lib.models.training import recorded
+from course_lib.models.training import begin_anew, recorded
 from course_lib.models.treatments import TREATMENTS, Plan, Treatment, network
 from course_lib.models.ward_patients import WARD, Patient
 
@@ -240,13 +239,9 @@ class _Training:
         self._learn = tf.function(self._steps).get_concrete_function(x, y, rows)
         self._answer = tf.function(self._outputs).get_concrete_function(x)
 
-    def begin(self, fresh: keras.Model) -> None:
+    def begin(self, newborn: keras.Model) -> None:
         """Take over every number of a network of the same graph, and of its optimiser."""
-        fresh.optimizer.build(fresh.trainable_variables)
-        mine = [*all_variables(self.model), *self.model.optimizer.variables]
-        theirs = [*all_variables(fresh), *fresh.optimizer.variables]
-        for variable, value in zip(mine, theirs, strict=True):
-            variable.assign(value)
+        begin_anew(self.model, self.model.optimizer, newborn, newborn.optimizer)
 
     def learn(self, x: Array, y: Array, rows: Array) -> Array:
         """Return the loss of every step's batch, before the step."""

@@ -14,6 +14,7 @@ from course_lib.maths.optimizers import (
     Nesterov,
     Optimizer,
     RMSProp,
+    WarmUp,
     descend,
     descent,
 )
@@ -136,6 +137,16 @@ def test_a_learning_rate_may_be_a_function_of_t(kind):
         path = run(kind(lambda t: ALPHA / math.sqrt(t)), np.zeros(1), np.ones((4, 1)))[:, 0]
         lengths = -np.diff(np.append(0, path))
         np.testing.assert_allclose(lengths, ALPHA / np.sqrt([1, 2, 3, 4]), rtol=1e-5)
+
+
+def test_warm_up_rises_in_a_line_and_stays():
+    rate = WarmUp(0.4, 4)
+    np.testing.assert_allclose([rate(t) for t in range(1, 7)], [0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
+    path = run(GradientDescent(rate), np.zeros(1), np.ones((3, 1)))[:, 0]
+    np.testing.assert_allclose(path, [-0.1, -0.3, -0.6])
+    for arguments, name in (((0.0, 4), "`rate` is 0"), ((0.1, 0), "`steps` is 0")):
+        with pytest.raises(ValueError, match=name):
+            WarmUp(*arguments)
 
 
 def test_the_learning_rate_can_be_changed_between_steps():

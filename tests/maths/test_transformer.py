@@ -224,6 +224,14 @@ def test_a_pass_is_forward_and_backward(normalization, skip):
     np.testing.assert_allclose(
         found.diversity, [token_diversity(t) for t in found.tokens], rtol=1e-14
     )
+    of = found.summary()
+    first, *_, last = (np.linalg.norm(d) for d in deltas)
+    np.testing.assert_allclose(of["arrived"], first / last, rtol=1e-13)
+    assert of["diversity"] == of["tokens"][-1] == found.diversity[-1]
+    assert of["W_Q of W_V"] == found.kernel_norms["W_Q"][-1] / found.kernel_norms["W_V"][-1]
+    p = found.weights[-1]
+    largest = [max(row) for row in p.reshape(-1, p.shape[-1])]
+    np.testing.assert_allclose(of["largest p"], np.mean(largest), rtol=1e-14)
     assert [w.shape for w in found.weights] == [(BATCH, HEADS, LENGTH, LENGTH)] * DEPTH
     for given in (d_y, lambda y: d_y, lambda y: (y.fill(0), d_y)[1]):
         again = transformer_stack(x, blocks, **options, d_output=given)

@@ -1,5 +1,7 @@
 """Two language models beside each other: one step built once, many runs."""
 
+import time
+
 import numpy as np
 
 from course_lib.models import duel
@@ -50,21 +52,41 @@ def test_the_duel_fills_its_tables():
         "every": 2,
     }
     of = duel.duel(**config)
-    again = duel.replay(of, config, 1, 3)
+    trainers = duel.trainers_for("northanger_abbey", SIZES)
+    again = duel.replay(of, config, trainers["Transformer"], 1, 3)
     np.testing.assert_allclose(again, of["losses"][1, 1, :3], atol=1e-5)
     assert np.shape(of["tuned"]) == (2, 2)
     assert of["held_out"].shape == (2, 2, 2)
     assert of["losses"].shape == (2, 2, 4)
     assert (of["seconds"] > 0).all()
+    assert of["seconds"].shape == (2,)
     size = load_text("northanger_abbey").size
     assert of["parameters"][0] == duel.language_models(size, SIZES)["LSTM"](0).count_params()
     assert np.abs(of["held_out"] - np.log2(size)).max() < 2
+
+
+def test_products_by_hand():
+    trainers = duel.trainers_for("northanger_abbey", SIZES)
+    size = load_text("northanger_abbey").size
+    found = duel.products_for_a_character(trainers, 10)
+    assert found["LSTM"] == 4 * 6 * (4 + 6) + 6 * size
+    assert found["Transformer"] == 4 * 8**2 + 2 * 8 * 8 + 8 * size + 2 * 10 * 8
+
+
+def test_a_step_on_longer_windows_costs_more():
+    trainers = duel.trainers_for("northanger_abbey", SIZES)
+    codes = np.arange(2 * 20 * 80).reshape(2, 20, 80) % 50
+    long = duel.seconds_of_a_step(trainers, *codes, turns=5)
+    short = duel.seconds_of_a_step(trainers, *codes[:, :2, :4], turns=5)
+    assert (long > 1.5 * short).all()
 
 
 def test_time_and_memory_are_those_of_the_work():
     ways = {"little": lambda n: sum(range(n)), "much": lambda n: sum(range(50 * n))}
     seconds = duel.seconds_in_turns(ways, [2000, 40_000])
     assert seconds["much"][1] > 5 * seconds["little"][1] > 5 * seconds["little"][0]
+    alone = duel.seconds_in_turns({"sleep": lambda n: time.sleep(0.01)}, [1], turns=3)
+    assert alone["sleep"][0] < 0.005  # of the processor's time, not of the clock's
     found, few = duel.with_peak_memory(np.zeros, 1000)
     _, many = duel.with_peak_memory(np.zeros, 100_000)
     assert found.shape == (1000,)

@@ -62,15 +62,42 @@ def test_warm_up_takes_small_steps_first():
     assert slow < 0.01 * fast
 
 
+def test_without_positions_the_order_of_the_others_is_lost():
+    """Tokens but the last are moved: the same answer without positions, another one with them."""
+    x, _ = draw(np.random.default_rng(3), length=6)
+    moved = x[:, [3, 1, 4, 0, 2, 5]]
+    for positions, is_same in ((False, True), (True, False)):
+        reader = recalling.Reader(4, 4, 8, 2, 2, 6, np.random.default_rng(1), positions=positions)
+        assert np.allclose(reader.predict(x), reader.predict(moved), atol=1e-12) == is_same
+    how = {"outputs": 4, "steps": 60, "rate": 0.01, "seed": 3, **SIZES}
+    told, untold = (recalling.train_reader(draw, **how, positions=p) for p in (True, False))
+    assert told.losses[0] != untold.losses[0]
+    assert not np.array_equal(told.reader.theta, untold.reader.theta)
+
+
+def test_a_run_that_explodes_ends_in_nan():
+    how = {"outputs": 4, "steps": 9, "rate": 1e200, "seed": 3, **SIZES}
+    run = recalling.train_reader(draw, **how, normalization=None)
+    assert np.isfinite(run.losses[0])
+    assert np.isnan(run.losses[-1])
+
+
 def test_all_contestants_read_the_same_batches():
+    untold = {**SIZES, "positions": False}
     sizes = {"RNN": 6, "LSTM": 6, "LSTM, chrono": 6, "Transformer": SIZES}
+    sizes["Transformer, no positions"] = untold
     how = {"batch": 8, "steps": 20, "symbols": 4, "clip": 1.0}
     race = recalling.recall_race(
         sizes=sizes, lengths=[4, 6], rates=[0.003, 0.01], rate_seeds=[5], seeds=[0, 1, 2], **how
     )
-    assert race["tuned"].shape == (4, 2, 2)
-    assert race["right"].shape == (4, 2, 3)
-    assert race["losses"].shape == (4, 2, 3, 2)
+    assert race["tuned"].shape == (5, 2, 2)
+    assert race["right"].shape == (5, 2, 3)
+    assert race["losses"].shape == (5, 2, 3, 2)
+    config = {"sizes": sizes, "lengths": [4, 6], "rates": [0.003, 0.01]}
+    rows, header = recalling.race_table(race, config)
+    assert [len(row) for row in rows] == [len(header)] * 10
+    assert rows[9][:2] == ["Transformer, no positions", 6]
+    assert float(rows[9][2].split()[1]) == round(race["right"][4, 1, 1], 2)
     best = [0.003, 0.01][np.argmin(race["tuned"][3, 0])]
     losses, share = recalling.recall_run("Transformer", 4, best, 1, sizes=sizes, **how)
     assert race["right"][3, 0, 1] == share
@@ -91,6 +118,11 @@ def test_warm_up_race_fills_its_table():
     )
     assert race["final"].shape == (2, 2, 2, 1)
     assert np.unique(race["final"]).size == 8
+    config = {"places": ["pre", "post"], "warm_ups": [1, 5], "rates": [0.001, 0.01]}
+    rows, header = recalling.warm_up_table(race["final"], config)
+    assert [row[:2] for row in rows[1:3]] == [["pre-LN", "5 steps"], ["post-LN", "none"]]
+    assert float(rows[2][3]) == round(race["final"][1, 0, 1, 0], 2)
+    assert len(header) == len(rows[0])
 
 
 def test_read_out_alone():
@@ -98,6 +130,15 @@ def test_read_out_alone():
     y = rng.integers(0, 4, 600)
     assert recalling.read_out_alone(np.eye(4)[y], y) == 1.0
     assert recalling.read_out_alone(rng.standard_normal((600, 4)), y) < 0.45
+
+
+def test_untrained_bodies_know_less_than_all_tokens():
+    x, y = first_symbol_recall(600, 12, np.random.default_rng(1))
+    sizes = {"RNN": 9, "LSTM": 5, "Transformer": SIZES}
+    found = recalling.untrained_answers(x, y, sizes, np.random.default_rng(2))
+    assert found.pop("all tokens side by side") == 1.0
+    assert set(found) == set(sizes)
+    assert all(0.2 < share < 0.9 for share in found.values())
 
 
 @pytest.mark.parametrize(

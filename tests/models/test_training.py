@@ -56,6 +56,42 @@ def test_the_seed_decides_the_order():
     assert not np.array_equal(runs[0], runs[2])
 
 
+def test_who_begins_anew_knows_nothing_of_the_run_before():
+    """The same losses as a model and an optimiser that were never used, dropout's masks too."""
+
+    def made(seed, rate=0.01):
+        keras.utils.set_random_seed(seed)
+        layers = [keras.Input((8,)), keras.layers.Dense(9), keras.layers.BatchNormalization()]
+        layers += [keras.layers.Dropout(0.5), keras.layers.Dense(3)]
+        return keras.Sequential(layers), keras.optimizers.Adam(rate)
+
+    def losses(model):
+        return [float(model.train_on_batch(X[i : i + 20], Y[i : i + 20])) for i in (0, 20, 40)]
+
+    def compiled(pair):
+        pair[0].compile(pair[1], keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return pair
+
+    first, optimizer = compiled(made(1))
+    before = losses(first)
+    training.begin_anew(first, optimizer, *made(2, rate=0.1))
+    assert losses(first) == losses(compiled(made(2, rate=0.1))[0]) != before
+    training.begin_anew(first, optimizer, *made(1))
+    assert losses(first) == before
+
+
+def test_who_begins_anew_takes_only_its_like():
+    optimizer = keras.optimizers.Adam(0.1)
+    optimizer.build(small().trainable_variables)
+    wider = dense_stack(2, 17, "tanh", inputs=8, outputs=3, seed=1)
+    with pytest.raises(ValueError, match="`newborn` has variables of shapes"):
+        training.begin_anew(small(), optimizer, wider, keras.optimizers.Adam(0.1))
+    with pytest.raises(ValueError, match="`unused` has variables of shapes"):
+        training.begin_anew(small(), optimizer, small(), keras.optimizers.SGD(0.1))
+    with pytest.raises(TypeError, match="`newborn` is 3"):
+        training.begin_anew(small(), optimizer, 3, keras.optimizers.Adam(0.1))
+
+
 def test_epochs_visit_every_sample_once():
     rows = np.concatenate([*training._batches(200, 50, 8, seed=3)])
     assert rows.shape == (400,)

@@ -108,13 +108,6 @@ def test_positions_are_added_at_any_length():
     np.testing.assert_allclose(added[0], positional_encoding(13, 6), atol=1e-6)
 
 
-def test_warm_up_rises_in_a_line_and_stays():
-    rate = transformers.WarmUp(0.4, 4)
-    assert [round(float(rate(s)), 6) for s in range(6)] == [0.1, 0.2, 0.3, 0.4, 0.4, 0.4]
-    again = transformers.WarmUp.from_config(rate.get_config())
-    assert float(again(1)) == float(rate(1))
-
-
 def test_models_are_saved_and_read(tmp_path):
     model = transformers.decoder_model(11, 8, 2, 1)
     model.save(tmp_path / "decoder.keras")
@@ -132,8 +125,6 @@ def test_models_are_saved_and_read(tmp_path):
         (lambda: transformers.decoder_model(11, 8, 2, 1, normalization="mid"), "`normalization`"),
         (lambda: transformers.decoder_model(11, 8, 2, 1, hidden=0), "`hidden` is 0"),
         (lambda: transformers.encoder_model(4, 3, 8, 2, 1, seed=-1), "`seed` is -1"),
-        (lambda: transformers.WarmUp(0.0, 4), "`rate` is 0"),
-        (lambda: transformers.WarmUp(0.1, 0), "`steps` is 0"),
         (
             lambda: transformers.blocks_of(keras.Sequential([keras.Input((3,))])),
             "block_1_attention",

@@ -182,7 +182,7 @@ STARVED = Exercise(
     ],
     hints=(
         "Look at (6): what does it compare?",
-        "In the table of six stacks: which column beside that of W_Q is rounding in this row?",
+        "In the table of stacks: which column beside that of W_Q is rounding in this row?",
         "Without skips attention makes all tokens the same; then all values are the same.",
     ),
     afterword="Nothing is small on the way. There is nothing to choose between.",
