@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from course_lib.models.examination import Examination
 from course_lib.models.layer_flow import LayerFlow
 from course_lib.models.objectives import counted
 from course_lib.models.time_steps import TimeStepFlow
@@ -95,13 +96,13 @@ KINDS: dict[str, Kind] = {
     "constant output": Kind(
         "Check the output layer against the targets: one unit takes a sigmoid and not a softmax, "
         "targets below 0 take no ReLU, and its biases start at 0.",
-        "17_gradient_clinic",
+        "17_the_gradient_clinic",
     ),
     "no progress": Kind(
         "Where no figure is out of range, look at the data and the loss: do labels and samples "
         "belong together, does the loss get logits where it expects them, is every layer "
         "trainable that should be?",
-        "17_gradient_clinic",
+        "17_the_gradient_clinic",
     ),
 }
 
@@ -160,6 +161,8 @@ class Diagnosis:
         What became of the loss with the model's own optimiser; None if it could not be tried.
     cures : dict of str to Trial
         What became of it when something was changed, by what was.
+    examination : Examination
+        Everything that was measured before anything was tried: units, gates, inputs, masks.
     samples : int
         Samples that were looked at.
     seconds : float
@@ -171,6 +174,7 @@ class Diagnosis:
     time_flows: dict[str, TimeStepFlow]
     trial: Trial | None
     cures: dict[str, Trial]
+    examination: Examination
     samples: int
     seconds: float
 

@@ -81,13 +81,13 @@ def _twice(draw: Callable[[int], tuple[Array, Array]]) -> Samples:
 
 
 def _recall(rng: np.random.Generator) -> Samples:
-    """Return one of four symbols, and then 29 steps of a faint noise; the label is the first.
+    """Return one of four symbols, and then 59 steps of a faint noise; the label is the first.
 
     Without any noise there would be four sequences in all, and none of them new.
     """
 
     def draw(count: int) -> tuple[Array, Array]:
-        x, y = tasks.first_symbol_recall(count, 30, rng)
+        x, y = tasks.first_symbol_recall(count, 60, rng)
         x[:, 1:] = 0
         noise = rng.normal(scale=0.001, size=x.shape)
         return np.add(x, noise, dtype="float32", casting="unsafe"), y
@@ -270,7 +270,7 @@ _PATIENTS = [
     ),
     Patient(
         "patient I",
-        "It should keep one symbol for thirty steps, and is no better than a guess.",
+        "It should keep one symbol for sixty steps, and is no better than a guess.",
         "forget bias -3",
         "vanishing in time",
         ("forget bias +3",),

@@ -2,6 +2,7 @@
 
 from course_lib.show.attention import AlignmentPicture, ClockPicture, SharpnessPicture
 from course_lib.show.blocks import BlockPicture
+from course_lib.show.chart import LOOKS, ChartPicture, chart
 from course_lib.show.clipping import AnglePicture, ClipPicture, WallPicture
 from course_lib.show.explore import Explorer, choice, explore, integers, log_slider, slider, toggle
 from course_lib.show.gates import GatePicture, MemoryPicture, gate_style
@@ -40,12 +41,14 @@ from course_lib.show.writing import WritingPicture
 __all__ = [
     "COLORS",
     "DASHES",
+    "LOOKS",
     "MARKERS",
     "AlignmentPicture",
     "AnglePicture",
     "BendPicture",
     "BlockPicture",
     "BoundedPicture",
+    "ChartPicture",
     "ClipPicture",
     "ClockPicture",
     "Explorer",
@@ -70,6 +73,7 @@ __all__ = [
     "WitnessPicture",
     "WritingPicture",
     "bend_panels",
+    "chart",
     "choice",
     "explore",
     "figure",
