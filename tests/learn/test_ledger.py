@@ -185,3 +185,36 @@ def test_a_damaged_ledger_is_reported_by_name(workshop):
         file.write("one more line\n")
     with pytest.raises(data.DataError, match=r"data/ledger.csv is damaged"):
         ledger()
+
+
+# ------------------------------------------------------------------- the page of answers
+
+
+def answers():
+    """Return the ids and the chapters that each row of the last chapter's answers names."""
+    import json
+
+    cells = json.loads(FINISHED["18"].read_text(encoding="utf-8"))["cells"]
+    lines = "".join("".join([*cell["source"], "\n"]) for cell in cells).splitlines()
+    start = lines.index("| question | answer | items, and where measured |")
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            return
+        where = line.strip("| ").split(" | ")[-1]
+        own = {"18"} if "this chapter" in where else set()
+        yield (
+            re.findall(r"\bD\d-[\w.]+-Q\d?[a-d]?", where),
+            own | set(re.findall(r"\]\((\d\d)_", where)),
+        )
+
+
+def test_every_question_of_the_documents_is_answered_once():
+    asked = [item.id for item in ITEMS if item.kind == "FAQ"]
+    assert len(asked) == 29
+    assert sorted(item for items, _ in answers() for item in items) == sorted(asked)
+
+
+def test_an_answer_names_the_chapters_that_treat_its_questions():
+    treated = ledger()
+    for items, chapters in answers():
+        assert {treated[item].chapter for item in items} <= chapters, items
