@@ -11,7 +11,8 @@ answer and h_j, s_i the states of two GRUs of equal width:
 "dot" compares by q · k / √units (Vaswani et al. 2017), "additive" by v · tanh(q + k) (Bahdanau,
 Cho & Bengio 2015). As in Luong, Pham & Manning (2015, section 3.1) the writer takes its step first
 and looks back then. "none" leaves (2) and (3) out: all it has of the text is s_0 = h_T, as in
-Sutskever, Vinyals & Le (2014).
+Sutskever, Vinyals & Le (2014). Two controls: "unscaled dot" compares by q · k, as Luong et al. did,
+and "mean" leaves (2) out: its p_ij are equal for all characters of the text.
 
 Everything is NumPy, so each gradient is one derived by hand; `Translator.to_keras` is the same
 network of Keras's layers.
@@ -36,6 +37,7 @@ from course_lib.maths.gates import GRU
 from course_lib.maths.initializers import INITIALIZERS
 from course_lib.maths.optimizers import Adam
 from course_lib.maths.recurrent_layer import RecurrentTrace, sum_of_products
+from course_lib.maths.training import softmax_cross_entropy
 from course_lib.models.tasks import (
     ALPHABET,
     LONGEST,
@@ -58,7 +60,8 @@ __all__ = [
 Array = NDArray[np.float64]
 Codes = NDArray[Any]  # whole numbers
 
-ATTENTIONS = ("none", "dot", "additive")
+ATTENTIONS = ("none", "mean", "dot", "unscaled dot", "additive")
+NO_QUERIES = ("none", "mean")
 READS, WRITES = len(ALPHABET) - 1, len(OUTPUT_ALPHABET)  # padding has no number of its own
 ANSWER = len("1976-07-04")
 NOTHING = -1  # what stands before the first character of an answer
@@ -85,7 +88,7 @@ class TranslatorTrace:
     logits: Array
     weights: Array | None
     read_out: Array  # [s_i, c_i]
-    compared: Any  # the AttentionTrace of "dot", or tanh(q + k) of "additive"
+    compared: Any  # the AttentionTrace of a dot product, or tanh(q + k) of "additive"
 
     def __repr__(self) -> str:
         return f"<TranslatorTrace: {len(self.logits)} dates>"
@@ -132,6 +135,11 @@ class Translation:
     weights: Array | None
     logits: Array
 
+    @property
+    def probabilities(self) -> Array:
+        """How probable each character that was written was, shape (texts, 10)."""
+        return masked_softmax(self.logits, None).max(axis=2)
+
     def __repr__(self) -> str:
         return f"<Translation: {self.texts[0]!r} → {self.answers[0]!r}, {len(self.texts)} in all>"
 
@@ -141,11 +149,11 @@ class Translator:
 
     Parameters
     ----------
-    attention : "none", "dot" or "additive"
+    attention : "none", "mean", "dot", "unscaled dot" or "additive"
     reader, writer : GRU
         Of equal units.
     compare : list of arrays
-        W_q and W_k, of "additive" also v; empty for "none".
+        W_q and W_k, of "additive" also v; empty for "none" and "mean".
     V, b : arrays
         The read-out (4).
     """
@@ -169,7 +177,7 @@ class Translator:
 
         Parameters
         ----------
-        attention : "none", "dot" or "additive"
+        attention : "none", "mean", "dot", "unscaled dot" or "additive"
         units : int
             Of each GRU.
         rng : numpy.random.Generator
@@ -184,7 +192,7 @@ class Translator:
         reader = GRU.random(READS, units, generator("rng", rng))
         writer = GRU.random(WRITES, units, rng)
         compare: list[Array] = []
-        if attention != "none":
+        if attention not in NO_QUERIES:
             compare = [glorot((units, units), rng) for _ in "qk"]
         if attention == "additive":
             compare.append(glorot((units, 1), rng)[:, 0])
@@ -240,20 +248,26 @@ class Translator:
         weights: Any = None
         compared: Any = None
         if self.attention != "none":
-            q, k = read_out @ self.compare[0], h @ self.compare[1]  # (2)
             mask = (codes != 0)[:, None]
             if hidden is not None:
                 mask = mask & ~hidden
-            if self.attention == "dot":
-                compared = attend(q, k, h, mask)
-                weights, c = compared.weights, compared.output  # (3)
-            else:
-                compared = np.tanh(q[:, :, None] + k[:, None])
-                weights = masked_softmax(compared @ self.compare[2], mask)
-                c = weights @ h  # (3)
-            read_out = np.concatenate([read_out, c], axis=2)
+            weights, compared = self._shares(read_out, h, mask)
+            read_out = np.concatenate([read_out, weights @ h], axis=2)  # (3)
         logits = read_out @ self.V + self.b  # (4)
         return TranslatorTrace(reader, writer, logits, weights, read_out, compared)
+
+    def _shares(self, s: Array, h: Array, mask: NDArray[np.bool_]) -> tuple[Array, Any]:
+        """Return p_ij of (3), and what its way back needs."""
+        if self.attention == "mean":
+            alike = np.zeros((len(h), s.shape[1], h.shape[1]))
+            return masked_softmax(alike, mask), None
+        q, k = s @ self.compare[0], h @ self.compare[1]  # (2)
+        if self.attention == "additive":
+            bent = q[:, :, None] + k[:, None]
+            np.tanh(bent, out=bent)  # in place: most of the time goes into these arrays
+            return masked_softmax(bent @ self.compare[2], mask), bent
+        trace = attend(q, k, h, mask, scale=None if self.attention == "dot" else 1.0)
+        return trace.weights, trace
 
     def run_backward(self, trace: TranslatorTrace, d_logits: Array) -> TranslatorGradients:
         """Return all gradients, without checks.
@@ -264,15 +278,13 @@ class Translator:
             What `run` returned.
         d_logits : array, shape (batch, answer, 11)
         """
-        h, s = trace.reader.outputs, trace.writer.outputs
         d_V, d_b = sum_of_products(trace.read_out, d_logits), d_logits.sum(axis=(0, 1))
         d_s, d_c = np.split(d_logits @ self.V.T, [self.units], axis=2)
-        d_h, d_compare = np.zeros_like(h), []
+        d_h = np.zeros_like(trace.reader.outputs)
+        d_compare: list[Array] = []
         if self.attention != "none":
-            d_q, d_k, d_h, *d_v = self._compare_backward(trace, d_c)
-            d_compare = [sum_of_products(s, d_q), sum_of_products(h, d_k), *d_v]
-            d_s = d_s + d_q @ self.compare[0].T
-            d_h = d_h + d_k @ self.compare[1].T
+            by_query, d_h, d_compare = self._look_back_backward(trace, d_c)
+            d_s = d_s + by_query
         writer = self.writer.run_backward(trace.writer, d_s)
         looked_at = d_h.copy()
         d_h[:, -1] += writer.initial_state  # s_0 = h_T
@@ -280,17 +292,28 @@ class Translator:
         parameters = [*reader.weights, *writer.weights, *d_compare, d_V, d_b]
         return TranslatorGradients(parameters, reader.states, looked_at)
 
+    def _look_back_backward(
+        self, trace: TranslatorTrace, d_c: Array
+    ) -> tuple[Array, Array, list[Array]]:
+        """Return the gradients by s_i as queries, by h_j as values and keys, and by `compare`."""
+        h, s, p = trace.reader.outputs, trace.writer.outputs, np.asarray(trace.weights)
+        d_h = p.swapaxes(1, 2) @ d_c
+        if not self.compare:
+            return np.zeros_like(s), d_h, []
+        d_q, d_k, *d_v = self._compare_backward(trace, d_c)
+        d_compare = [sum_of_products(s, d_q), sum_of_products(h, d_k), *d_v]
+        return d_q @ self.compare[0].T, d_h + d_k @ self.compare[1].T, d_compare
+
     def _compare_backward(self, trace: TranslatorTrace, d_c: Array) -> tuple[Array, ...]:
-        """Return the gradients by q, k and, as values, h; of "additive" also by v."""
-        if self.attention == "dot":
+        """Return the gradients by q and k; of "additive" also by v."""
+        if self.attention != "additive":
             of = attend_backward(trace.compared, d_c)
-            return of.queries, of.keys, of.values
-        p: Array = np.asarray(trace.weights)
+            return of.queries, of.keys
         hidden, h = trace.compared, trace.reader.outputs
-        d_scores = softmax_backward(p, d_c @ h.swapaxes(1, 2))
-        d_hidden = d_scores[..., None] * self.compare[2] * (1 - hidden**2)
-        d_v = np.tensordot(d_scores, hidden, axes=3)
-        return d_hidden.sum(axis=2), d_hidden.sum(axis=1), p.swapaxes(1, 2) @ d_c, d_v
+        d_scores = softmax_backward(np.asarray(trace.weights), d_c @ h.swapaxes(1, 2))
+        d_hidden, slope = d_scores[..., None] * self.compare[2], hidden**2
+        d_hidden *= np.subtract(1, slope, out=slope)
+        return d_hidden.sum(axis=2), d_hidden.sum(axis=1), np.tensordot(d_scores, hidden, axes=3)
 
     def loss_and_gradients(self, codes: Codes, y: Codes) -> tuple[float, TranslatorGradients]:
         """Return the mean cross-entropy in nats of each next character, and its gradients.
@@ -303,12 +326,8 @@ class Translator:
             The answers; each character is guessed from the right ones before it.
         """
         trace = self.run(codes, shifted(y))
-        log_p = _log_softmax(trace.logits)
-        right = y[..., None]
-        d_logits = np.exp(log_p)
-        np.put_along_axis(d_logits, right, np.take_along_axis(d_logits, right, 2) - 1, 2)
-        loss = -np.take_along_axis(log_p, right, 2).mean()
-        return float(loss), self.run_backward(trace, d_logits / y.size)
+        loss, d_logits = _of_characters(trace.logits, y)
+        return loss, self.run_backward(trace, d_logits)
 
     def translate(self, texts: str | Sequence[str]) -> Translation:
         """Write the ISO date of each text, every character after the ones chosen before it.
@@ -361,10 +380,7 @@ class Translator:
             If `task` is no task of dates.
         """
         instance("task", task, DateTask, "what `tasks.dates` returns")
-        log_p = _log_softmax(self.run(at_the_end(task.x), shifted(task.y)).logits)
-        return float(
-            -np.take_along_axis(log_p, np.asarray(task.y, dtype=np.int64)[..., None], 2).mean()
-        )
+        return _of_characters(self.run(at_the_end(task.x), shifted(task.y)).logits, task.y)[0]
 
     def exact(self, task: DateTask) -> float:
         """Return the share of dates of which all ten characters are right, 0 … 1.
@@ -395,21 +411,29 @@ class Translator:
         s = writer(ops.one_hot(before, WRITES, dtype="float64"), initial_state=last)
         built: list[Any] = [reader, writer]
         if self.attention != "none":
-            queries, keys = (layers.Dense(self.units, use_bias=False, **wide) for _ in "qk")
-            q, k, mask = queries(s), keys(h), ops.not_equal(text, 0)
-            built += [queries, keys]
-            if self.attention == "dot":
-                q, look = q / self.units**0.5, layers.Attention(**wide)
-            else:
-                look = layers.AdditiveAttention(**wide)
-                built.append(look)
-            s = layers.Concatenate(**wide)([s, look([q, h, k], mask=[None, mask])])
+            q, k, look, its_own = self._keras_comparison(s, h)
+            built += its_own
+            c = look([q, h, k], mask=[None, ops.not_equal(text, 0)])
+            s = layers.Concatenate(**wide)([s, c])
         answer = layers.Dense(WRITES, **wide)
         model = keras.Model([text, before], answer(s), name=f"dates_{self.attention}")
         ours = [self.reader.weights, self.writer.weights, *([part] for part in self.compare)]
         for layer, weights in zip([*built, answer], [*ours, [self.V, self.b]], strict=True):
             layer.set_weights(weights)
         return model
+
+    def _keras_comparison(self, s: Any, h: Any) -> tuple[Any, Any, Any, list[Any]]:
+        """Return queries, keys, the layer that compares them, and the layers that are learnt."""
+        look = layers.Attention(dtype="float64")  # q · k; with q = 0 its weights are all alike
+        if self.attention == "mean":
+            return 0 * s, h, look, []
+        queries, keys = (layers.Dense(self.units, use_bias=False, dtype="float64") for _ in "qk")
+        q, k = queries(s), keys(h)
+        if self.attention == "additive":
+            look = layers.AdditiveAttention(dtype="float64")
+            return q, k, look, [queries, keys, look]
+        q = q / self.units**0.5 if self.attention == "dot" else q
+        return q, k, look, [queries, keys]
 
     def __repr__(self) -> str:
         return f"<Translator: attention {self.attention}, {self.units} units, {self.size} weights>"
@@ -449,7 +473,7 @@ def train_translator(
 
     Parameters
     ----------
-    attention : "none", "dot" or "additive"
+    attention : "none", "mean", "dot", "unscaled dot" or "additive"
     units, steps, batch : int
     learning_rate : float
         Of the first step.
@@ -514,6 +538,7 @@ def shifted(y: Codes) -> Codes:
     return np.concatenate([np.full((len(y), 1), NOTHING), y[:, :-1]], axis=1)
 
 
-def _log_softmax(logits: Array) -> Array:
-    top = logits - logits.max(axis=-1, keepdims=True)
-    return top - np.log(np.exp(top).sum(axis=-1, keepdims=True))
+def _of_characters(logits: Array, y: Codes) -> tuple[float, Array]:
+    """Return the mean cross-entropy of all characters and its gradient by the logits."""
+    loss, d_logits = softmax_cross_entropy(logits.reshape(-1, WRITES), y.ravel())
+    return loss, d_logits.reshape(logits.shape)

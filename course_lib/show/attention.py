@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 from course_lib import checks
@@ -20,7 +21,7 @@ class AlignmentPicture:
     """Attention weights as a map, text across, answer down, and one row of it as bars with numbers.
 
     Light is much, dark is little (cividis, which is read without colours too). A frame marks the
-    row that the bars show.
+    row that the bars show. Beside the map stands how probable each character of the answer was.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ class AlignmentPicture:
 
     Attributes
     ----------
-    map, row : Axes
+    map, row, sure : Axes
 
     Raises
     ------
@@ -42,31 +43,56 @@ class AlignmentPicture:
     def __init__(self, figure: Figure, answer: int, text: int) -> None:
         checks.instance("figure", figure, Figure, "a matplotlib figure")
         rows, columns = checks.positive_int("answer", answer), checks.positive_int("text", text)
-        self.map, self.row = figure.subplots(2, 1, height_ratios=(2, 1))
+        self._shape = rows, columns
+        places = figure.subplot_mosaic(
+            [["map", "sure"], ["row", "scale"]], width_ratios=(6, 1), height_ratios=(2, 1)
+        )
+        self.map, self.row, self.sure = (places[name] for name in ("map", "row", "sure"))
         self._image = self.map.imshow(
-            np.zeros((rows, columns)), cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto",
+            np.zeros(self._shape), cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto",
             interpolation="nearest",
         )  # fmt: skip
-        bar = figure.colorbar(self._image, ax=[self.map, self.row], label="weight")
+        scale = places["scale"]
+        scale.set_box_aspect(0.2)
+        bar = figure.colorbar(self._image, cax=scale, orientation="horizontal", label="weight")
+        bar.set_ticks([0, 1])
         bar.outline.set_visible(False)
         self.map.spines[:].set_visible(False)
-        self.map.set_xticks(range(columns))
-        self.map.set_yticks(range(rows))
-        self.map.tick_params(length=0)  # the frame is drawn where they would be
-        self.map.set(ylabel="answer", xlabel="text")
         frame: dict[str, Any] = {
             "fill": False,
             "edgecolor": COLORS["rnn"],
             "linewidth": 2.2,
             "clip_on": False,
         }
-        self._frame = self.map.add_patch(Rectangle((-0.5, -0.5), columns, 1, **frame))
+        self._frame = Rectangle((-0.5, -0.5), columns, 1, **frame)
+        self.map.add_patch(self._frame)
         self._bars = self.row.bar(range(columns), np.zeros(columns), color=COLORS["limit"])
         self._numbers = [self.row.text(i, 0, "", ha="center", va="bottom", fontsize=10)
                          for i in range(columns)]  # fmt: skip
+        self._chances = self.sure.barh(range(rows), np.zeros(rows), color=COLORS["limit"])
+        self._write_names(rows, columns)
+        self.map.set(xticks=[], yticks=[])
+        self.map.set_xlabel("text", labelpad=16)
+        self.map.set_ylabel("answer", labelpad=16)
         self.row.set(ylim=(0, 1.2), yticks=(0, 0.5, 1), ylabel="weight", xlim=(-0.5, columns - 0.5))
-        self.row.set_xticks(range(columns))
-        self._shape = rows, columns
+        self.row.set(xticks=[])
+        self.sure.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5), xticks=(0, 1), yticks=[])
+        self.sure.set_xlabel("probability")
+
+    def _write_names(self, rows: int, columns: int) -> None:
+        """Write what ticks would say as texts: these move without the axes drawn anew."""
+        below: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 10}
+        beside: dict[str, Any] = {"va": "center", "fontsize": 10}
+        self._columns = [
+            [axes.text(i, -0.03, "", transform=axes.get_xaxis_transform(), **below)
+             for i in range(columns)]
+            for axes in (self.map, self.row)
+        ]  # fmt: skip
+        self._rows = [self.map.text(-0.02, i, "", ha="right", **beside,
+                                    transform=self.map.get_yaxis_transform())
+                      for i in range(rows)]  # fmt: skip
+        self._probabilities = [self.sure.text(1.06, i, "", ha="left", **beside)
+                               for i in range(rows)]  # fmt: skip
 
     def update(self, arrays: Mapping[str, Any]) -> None:
         """Move the picture to other weights.
@@ -75,27 +101,31 @@ class AlignmentPicture:
         ----------
         arrays : dict
             `weights`, shape (answer, text), rows that sum to 1; `answer` and `text`, as many
-            characters or tokens; `row`, counted from 1; `title`.
+            characters or tokens; `sure`, shape (answer,), the probability of each character of the
+            answer; `row`, counted from 1; `title`.
 
         Raises
         ------
         TypeError, ValueError
             If an array is missing or does not fit.
         """
-        weights, answer, text, row = _checked(arrays, *self._shape)
+        weights, answer, text, sure, row = _checked(arrays, *self._shape)
         columns = self._shape[1]
         padded = np.zeros(self._shape)
         padded[:, : len(text)] = weights
-        names = [*map(_seen, text), *[""] * (columns - len(text))]
         empty = np.arange(columns) >= len(text)  # paper, not a weight of 0
         self._image.set_data(np.ma.masked_array(padded, np.broadcast_to(empty, self._shape)))
-        self.map.set_yticklabels([_seen(character) for character in answer])
-        for axes in (self.map, self.row):
-            axes.set_xticklabels(names)
+        names = [*map(_seen, text), *[""] * (columns - len(text))]
+        for texts in self._columns:
+            _write(texts, names)
+        _write(self._rows, map(_seen, answer))
         self._frame.set_y(row - 1.5)
         for bar, number, weight in zip(self._bars, self._numbers, padded[row - 1], strict=True):
             bar.set_height(weight)
             number.set(y=weight + 0.02, text=f"{weight:.2f}" if weight >= WORTH_A_NUMBER else "")
+        for bar, chance in zip(self._chances, sure, strict=True):
+            bar.set_width(chance)
+        _write(self._probabilities, (f"{chance:.2f}" for chance in sure))
         self.map.set_title(arrays["title"])
         self.row.set_title(f"Character {row} of the answer, “{answer[row - 1]}”", fontsize=10.5)
 
@@ -108,7 +138,8 @@ class AlignmentPicture:
         arrays : dict
             As `update` takes them.
         """
-        weights, answer, text, row = _checked(arrays)
+        weights, answer, text, sure, row = _checked(arrays)
+        least = int(np.argmin(sure))
         most = [
             f"{character} at {_named(text[place])} ({place + 1}), {weight:.2f}"
             for character, place, weight in zip(
@@ -117,7 +148,8 @@ class AlignmentPicture:
         ]
         return (
             f"“{''.join(text)}” becomes “{''.join(answer)}”. The largest weights: "
-            f"{'; '.join(most)}. Bars: character {row}."
+            f"{'; '.join(most)}. Bars: character {row}. The least probable character is "
+            f"number {least + 1}, “{answer[least]}”, {sure[least]:.2f}."
         )
 
 
@@ -170,12 +202,15 @@ class SharpnessPicture:
         ----------
         arrays : dict
             `largest`, shape (2, ranks), the weights of the query, and `lines`, shape (2, widths),
-            of each the unscaled first; `d_k`; `now`, the two figures there; `name` of the figure.
+            of each the unscaled first; `d_k`; `now`, the two figures there; `name` of the figure,
+            and `highest`, the top of its axis, one for each name: a new name draws the axes anew.
         """
         for line, y in zip(self._lines, [*arrays["largest"], *arrays["lines"]], strict=True):
             line.set_ydata(y)
         self._here.set_xdata([arrays["d_k"]] * 2)
-        self.line.set(ylim=(0, 1.1 * np.max(arrays["lines"])), ylabel=f"{arrays['name']}, median")
+        axis = {"ylim": (0.0, float(arrays["highest"])), "ylabel": f"{arrays['name']}, median"}
+        if (self.line.get_ylim(), self.line.get_ylabel()) != tuple(axis.values()):
+            self.line.set(**axis)
         self.weights.set_title(f"d_k = {arrays['d_k']}")
         unscaled, scaled = arrays["now"]
         self.line.set_title(f"unscaled {unscaled:.2g}, scaled {scaled:.2g}")
@@ -249,11 +284,13 @@ class ClockPicture:
         self.line.set_title(arrays["title"])
 
 
-def _checked(arrays: Mapping[str, Any], *shape: int) -> tuple[Any, Any, Any, int]:
-    """Return weights, answer, text and row, if they fit each other and the picture."""
-    for name in ("weights", "answer", "text", "row"):
+def _checked(arrays: Mapping[str, Any], *shape: int) -> tuple[Any, Any, Any, Any, int]:
+    """Return weights, answer, text, sure and row, if they fit each other and the picture."""
+    for name in ("weights", "answer", "text", "sure", "row"):
         if name not in arrays:
-            raise ValueError(f"`arrays` has no {name!r}; it takes weights, answer, text and row.")
+            raise ValueError(
+                f"`arrays` has no {name!r}; it takes weights, answer, text, sure and row."
+            )
     answer, text = arrays["answer"], arrays["text"]
     needed = (len(answer), len(text))
     takes = f"one weight for each pair of answer and text, shape {needed}"
@@ -261,7 +298,15 @@ def _checked(arrays: Mapping[str, Any], *shape: int) -> tuple[Any, Any, Any, int
     if shape and (needed[0] != shape[0] or needed[1] > shape[1]):
         raise ValueError(f"`weights` has shape {needed}; it takes {shape[0]} rows, and up to "
                          f"{shape[1]} columns.")  # fmt: skip
-    return weights, answer, text, checks.positive_int("row", arrays["row"], maximum=needed[0])
+    each = f"a probability for each character of the answer, shape {needed[:1]}"
+    sure = checks.as_array("sure", arrays["sure"], shape=needed[:1], takes=each)
+    row = checks.positive_int("row", arrays["row"], maximum=needed[0])
+    return weights, answer, text, sure, row
+
+
+def _write(texts: Iterable[Text], words: Iterable[str]) -> None:
+    for text, word in zip(texts, words, strict=True):
+        text.set_text(word)
 
 
 def _seen(token: str) -> str:

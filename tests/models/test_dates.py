@@ -97,6 +97,8 @@ def test_it_translates_step_by_step_what_it_would_write_all_at_once():
         told = translator.translate(texts)
         assert told.texts == tuple(texts)
         assert {len(answer) for answer in told.answers} == {10}
+        e = np.exp(told.logits)
+        np.testing.assert_allclose(told.probabilities, (e / e.sum(2, keepdims=True)).max(2))
         alone = translator.translate(texts[0])
         assert alone.answers[0] == told.answers[0]
         if attention != "none":

@@ -84,51 +84,82 @@ ATTENTION = Exercise(
 )
 
 
-def softmax_backward(p, d_p):
-    """Equation (6): the Jacobian of the softmax, row by row, times ∂𝓛/∂p."""
+def _through(p, d_p):
     return p * (d_p - (p * d_p).sum(axis=1, keepdims=True))
 
 
+def scores_backward(s, mask, d_p):
+    """Equation (6): the Jacobian of the masked softmax, row by row, times ∂𝓛/∂p."""
+    e = np.where(mask, np.exp(s - s.max(axis=1, keepdims=True)), 0)
+    total = e.sum(axis=1, keepdims=True)
+    p = e / np.where(total == 0, 1, total)
+    return p * (d_p - (p * d_p).sum(axis=1, keepdims=True))
+
+
+def _masked_shares(s, mask):
+    e = mask * np.exp(s)
+    total = e.sum(axis=1, keepdims=True)
+    return e / np.where(total == 0, 1, total)
+
+
 def softmax_inputs(rng):
-    """Return the weights of a few queries, and a gradient."""
-    shape = tuple(int(n) for n in rng.integers(3, 8, 2))
-    return _shares(rng.standard_normal(shape)), rng.standard_normal(shape)
+    """Return the scores of a few queries, a mask with one empty row, and a gradient."""
+    queries, keys = (int(n) for n in rng.integers(4, 8, 2))
+    mask = rng.random((queries, keys)) < 0.6
+    mask[:, :2], mask[0, -1], mask[-1] = True, False, False
+    shape = mask.shape
+    return rng.standard_normal(shape), mask, rng.standard_normal(shape)
 
 
 SOFTMAX_BACK = Exercise(
     id="14-softmax-back",
-    task="Send a gradient back through the softmax.",
-    reference=softmax_backward,
+    task="Send a gradient back through a masked softmax.",
+    reference=scores_backward,
     inputs=softmax_inputs,
     mistakes=[
         Mistake(
+            "the mask at the end",
+            lambda s, mask, d_p: mask * _through(_shares(s), d_p),
+            "The hidden places get 0, but your p still gives them a share, so the others have too "
+            "little. The mask acts on the scores, before p.",
+        ),
+        Mistake(
+            "the mask forgotten",
+            lambda s, mask, d_p: _through(_shares(s), d_p),
+            "That is (6) without the mask: hidden scores get a gradient.",
+        ),
+        Mistake(
             "the diagonal alone, as for a sigmoid",
-            lambda p, d_p: p * (1 - p) * d_p,
+            lambda s, mask, d_p: (p := _masked_shares(s, mask)) * (1 - p) * d_p,
             "p(1 − p) is the diagonal of J. But a score also changes the weights of all other "
             "keys: they share one sum.",
         ),
         Mistake(
             "the first term alone",
-            lambda p, d_p: p * d_p,
+            lambda s, mask, d_p: _masked_shares(s, mask) * d_p,
             "That is diag(p) times the gradient. The second part of J, −p pᵀ, is missing.",
         ),
         Mistake(
             "a sum without the weights",
-            lambda p, d_p: p * (d_p - d_p.sum(axis=1, keepdims=True)),
+            lambda s, mask, d_p: _masked_shares(s, mask) * (d_p - d_p.sum(axis=1, keepdims=True)),
             "What is taken off is a mean of ∂𝓛/∂p weighted by p; yours is a plain sum.",
         ),
         Mistake(
             "the sum over the queries",
-            lambda p, d_p: p * (d_p - (p * d_p).sum(axis=0, keepdims=True)),
+            lambda s, mask, d_p: (
+                (p := _masked_shares(s, mask)) * (d_p - (p * d_p).sum(axis=0, keepdims=True))
+            ),
             "You have summed over the queries. Each query has a softmax of its own, over its keys.",
         ),
     ],
     hints=(
-        "J = diag(p) − p pᵀ for each row. What is J times a vector, without building J?",
-        "diag(p) d = p ⊙ d, and p pᵀ d = p times one number, p · d.",
-        "p * (d_p - (p * d_p).sum(axis=1, keepdims=True))",
+        "First p, as in exercise 1, zeros in an empty row. Then J = diag(p) − p pᵀ for each row: "
+        "what is J times a vector, without building J?",
+        "diag(p) d = p ⊙ d, and p pᵀ d = p times one number, p · d. Where p is 0, so is all of it.",
+        "return p * (d_p - (p * d_p).sum(axis=1, keepdims=True)), with p of the masked scores",
     ),
-    afterword="Each row of it sums to 0: adding a number to all scores changes nothing.",
+    afterword="Each row of it sums to 0: adding a number to all scores changes nothing. With n "
+    "keys it takes about 4n steps a query; J alone has n² entries.",
 )
 
 
@@ -182,25 +213,27 @@ ROTATION = Exercise(
 
 
 def my_next_step():
-    """Return "hide": take the word away and see whether the answer changes."""
-    return "hide"
+    """Return "compare": hide other words too, and see how often the answer changes then."""
+    return "compare"
 
 
 NEXT_STEP = Exercise(
     id="14-next-step",
-    task="Is a bright word the reason?",
+    task="A bright word was hidden, and the answer changed. Is the word the reason?",
     reference=my_next_step,
-    options=("believe", "hide", "sharpen", "sum"),
+    options=("believe", "compare", "sharpen", "sum"),
     mistakes=[
         Mistake(
             "believe",
             "believe",
-            "The second digit of the year had most of its weight on one place, and did without it.",
+            'It may be right. But if the answer also changes without "the", hiding breaks '
+            'something in any case, and says nothing of "not". What do you hold it against?',
         ),
         Mistake(
             "sharpen",
             "sharpen",
-            "A sharper map is another network, and still says where it reads, not what it needs.",
+            "With another divisor it is another network, and 0.99 says where that one reads. Our "
+            "dates were read as brightly where nothing hung on it.",
         ),
         Mistake(
             "sum",
@@ -210,12 +243,12 @@ NEXT_STEP = Exercise(
         ),
     ],
     hints=(
-        "What did this chapter do to find out whether a bright place was needed?",
-        "It took the place away, and compared the answers.",
-        "Hide it, and see whether the answer changes.",
+        "A change after a treatment: what does one need beside it?",
+        "In the figure of the chapter there are bars, and there are black squares.",
+        "Hide other words, one at a time: a control.",
     ),
-    afterword="And hide some other words too: a control. Perhaps anything that is hidden changes "
-    "the answer.",
+    afterword="With the dates, hiding another place changed next to nothing, so the test meant "
+    "something. And a true answer would still say what was needed, not what for.",
 )
 
 EXERCISES = [ATTENTION, SOFTMAX_BACK, ROTATION, NEXT_STEP]
