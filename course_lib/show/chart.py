@@ -82,13 +82,13 @@ def _by_layer(diagnosis: Any) -> dict[str, Any]:
     rms = np.asarray(flow.activation_norms) / np.sqrt(np.maximum(flow.entries, 1))
     known = np.flatnonzero((flow.depth >= 0) & np.isfinite(rms))
     order = sorted(known, key=lambda i: (flow.depth[i], -i))
-    return _arriving(np.array([flow.depth[i] for i in order]), rms[order], "layer")
+    return _arriving(np.asarray(flow.depth)[order], rms[order], "layer")
 
 
 def _by_time_step(diagnosis: Any) -> dict[str, Any]:
     for flow in diagnosis.time_flows.values():
         rms = np.asarray(flow.rms_by_distance)
-        return _arriving(np.arange(len(rms)), rms, "step")
+        return _arriving(np.arange(float(len(rms))), rms, "step")
     return {"says": "It has no recurrent layer."}
 
 
