@@ -88,7 +88,7 @@ def inline(text: str) -> str:
 
 
 CELL = (
-    "text-align:left;vertical-align:top;white-space:normal;padding:.4em .7em;"
+    "text-align:left;vertical-align:top;white-space:normal;line-height:1.4;padding:.4em .7em;"
     "border-bottom:1px solid #8A8A8A66;"
 )
 

@@ -194,7 +194,7 @@ def _link(one: Evidence | str) -> str:
     if isinstance(one, str):
         return page.inline(one)
     address = html.escape(one.address, quote=True)
-    name = f'<a href="{address}" style="white-space:nowrap">{one.claim}</a>'
+    name = f'<a href="{address}">{one.claim}</a>'
     return f"{name}: {page.inline(one.told)}"
 
 
