@@ -72,7 +72,7 @@ class AlignmentPicture:
         self._chances = self.sure.barh(range(rows), np.zeros(rows), color=COLORS["limit"])
         self._write_names(rows, columns)
         self.map.set(xticks=[], yticks=[])
-        self.map.set_xlabel("text", labelpad=16)
+        self.map.set_xlabel("text", labelpad=22)
         self.map.set_ylabel("answer", labelpad=16)
         self.row.set(ylim=(0, 1.2), yticks=(0, 0.5, 1), ylabel="weight", xlim=(-0.5, columns - 0.5))
         self.row.set(xticks=[])
