@@ -328,12 +328,13 @@ def race_table(
     race, config : dicts
         What `recall_race` returned, and what it was called with.
     """
+    names = [way.removeprefix("Transformer, ") for way in config["sizes"]]
     rows = [
         [way, length, " ".join(f"{of:.2f}" for of in runs), *(f"{loss:.2g}" for loss in tuned)]
-        for way, shares, losses in zip(config["sizes"], race["right"], race["tuned"], strict=True)
+        for way, shares, losses in zip(names, race["right"], race["tuned"], strict=True)
         for length, runs, tuned in zip(config["lengths"], shares, losses, strict=True)
     ]
-    return rows, ["", "T", "answered", *(f"rate {rate}" for rate in config["rates"])]
+    return rows, ["", "T", "answered", *map(str, config["rates"])]
 
 
 def warm_up_race(

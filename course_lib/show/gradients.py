@@ -417,6 +417,7 @@ def _look(
     """Return how a line looks: a thing of the course in its colour, or the next free colour.
 
     "relu", "ReLU" and "ReLU, He" are all ReLU: what stands before the first comma names the thing.
+    Attention has the colour of the Transformer.
     Variants of one thing share its colour and differ by marker and dash.
     """
     markers, dashes = "osv^DPX", list(DASHES.values())[:4]
@@ -440,7 +441,8 @@ def _look(
 
 
 def _thing(name: str) -> str:
-    return name.split(",")[0].strip().lower().replace(" ", "_")
+    thing = name.split(",")[0].strip().lower().replace(" ", "_")
+    return "transformer" if thing == "attention" else thing
 
 
 def _make_line(axes: Axes, look: dict[str, Any]) -> tuple[Line2D, tuple[Line2D, Line2D]]:

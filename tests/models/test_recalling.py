@@ -96,7 +96,7 @@ def test_all_contestants_read_the_same_batches():
     config = {"sizes": sizes, "lengths": [4, 6], "rates": [0.003, 0.01]}
     rows, header = recalling.race_table(race, config)
     assert [len(row) for row in rows] == [len(header)] * 10
-    assert rows[9][:2] == ["Transformer, no positions", 6]
+    assert rows[9][:2] == ["no positions", 6]
     assert float(rows[9][2].split()[1]) == round(race["right"][4, 1, 1], 2)
     best = [0.003, 0.01][np.argmin(race["tuned"][3, 0])]
     losses, share = recalling.recall_run("Transformer", 4, best, 1, sizes=sizes, **how)
