@@ -18,6 +18,7 @@ from course_lib.learn.ledger import (
     REASONS,
     VERDICTS,
     Item,
+    Written,
     code_of,
     ledger,
     notebooks,
@@ -62,12 +63,15 @@ class Evidence:
 
 
 def evidence() -> dict[str, Evidence]:
-    """Return every claim of the chapters by its id, with where it stands and what it measured."""
+    """Return every claim of the chapters by its id, with where it stands and what it measured.
+
+    A cell that a reader has left half written has none.
+    """
     measured = {row["claim"]: row for chapter in audited().values() for row in chapter["claims"]}
     found = {}
     for notebook in notebooks():
         for cell, source in code_of(notebook):
-            for claim in written_claims(source):
+            for claim in _claims_in(source):
                 row = measured.get(claim.id, {})
                 found[claim.id] = Evidence(
                     claim.id, notebook.name, cell,
@@ -162,6 +166,13 @@ def verdicts() -> None:
     shown = widgets.VBox([widgets.HBox(list(boxes.values())[:2]),
                           widgets.HBox(list(boxes.values())[2:]), table])  # fmt: skip
     page.display_both(as_html, _as_text(whole, claims), shown)
+
+
+def _claims_in(source: str) -> list[Written]:
+    try:
+        return written_claims(source)
+    except (SyntaxError, ValueError):
+        return []
 
 
 def _wording(item: Item) -> str:

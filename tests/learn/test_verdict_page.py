@@ -38,6 +38,19 @@ def test_every_claim_is_found_in_the_cell_that_makes_it():
         assert one.claim in [claim.id for claim in made]
 
 
+def test_a_cell_that_a_reader_left_half_written_does_no_harm(monkeypatch):
+    whole = evidence()
+    read = module.code_of
+
+    def with_a_slip(notebook):
+        yield from read(notebook)
+        yield "new", "def my_answer(x:"
+        yield "newer", "learn.claim(name, 'A.', 1)"
+
+    monkeypatch.setattr(module, "code_of", with_a_slip)
+    assert evidence() == whole
+
+
 def test_every_link_of_the_page_leads_to_a_cell():
     links = Links()
     links.feed(module._as_html(selected(), evidence()))
