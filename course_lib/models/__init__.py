@@ -10,6 +10,7 @@ TensorFlow takes some seconds to load. The floor below, ``course_lib.maths``, ne
 """
 
 import contextlib
+import logging
 import os
 import sys
 
@@ -48,8 +49,16 @@ def _hide_graphics_cards() -> None:
         tf.config.set_visible_devices([], "GPU")
 
 
+def _quiet_retracing() -> None:
+    """Keep TensorFlow from taking many models, each traced once, for one that is traced often."""
+    logging.getLogger("tensorflow").addFilter(
+        lambda record: "triggered tf.function retracing" not in record.getMessage()
+    )
+
+
 _refuse_another_backend()
 os.environ["KERAS_BACKEND"] = BACKEND
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads, or it is too late
 _settle_float32()
 _hide_graphics_cards()
+_quiet_retracing()

@@ -16,6 +16,7 @@ from course_lib.models.ward import WARD, Recovery, treat
 __all__ = ["NOTHING", "Treated", "treated"]
 
 NOTHING = "nothing"
+GAPS = (None, ..., "", "...")  # what stands where nobody has prescribed yet
 
 
 class Treated(dict):
@@ -38,7 +39,7 @@ def treated(prescriptions: Any, *, seed: int = 1, say: Callable[[str], None] = p
     Parameters
     ----------
     prescriptions : dict
-        By patient a name in `TREATMENTS`, or "nothing". Gaps (empty texts, None, ``...``) are
+        By patient a name in `TREATMENTS`, or "nothing". What stands in `GAPS` is
         left out; what names no patient or no treatment is said, and left out too.
     seed : int
         As in `ward.treat`.
@@ -70,7 +71,7 @@ def treated(prescriptions: Any, *, seed: int = 1, say: Callable[[str], None] = p
 
 def _readable(prescriptions: dict[Any, Any], say: Callable[[str], None]) -> Iterator[Any]:
     for name, treatment in prescriptions.items():
-        if treatment is None or treatment is ... or treatment == "":
+        if treatment is None or treatment is ... or _is_gap(treatment):
             continue
         if not isinstance(name, str) or name not in WARD:
             say(f"{shown(name)} is no patient here; there are {', '.join(WARD)}.")
@@ -78,6 +79,10 @@ def _readable(prescriptions: dict[Any, Any], say: Callable[[str], None]) -> Iter
             say(f"{name}: {shown(treatment)} is not on the list of treatments.")
         else:
             yield name, treatment
+
+
+def _is_gap(treatment: Any) -> bool:
+    return isinstance(treatment, str) and treatment in GAPS
 
 
 def _untreated(recovery: Recovery) -> float:

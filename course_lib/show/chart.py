@@ -109,7 +109,7 @@ def _arriving(distance: Array, rms: Array, unit: str) -> dict[str, Any]:
 
 def _units(diagnosis: Any) -> dict[str, Any]:
     seen = diagnosis.examination
-    return _bars([*_shares(seen)], "share", "It has no ReLU, sigmoid or tanh to look at.")
+    return _bars([*_shares(seen)], "share", "It has no units whose silence is counted here.")
 
 
 def _shares(seen: Any) -> Bars:
@@ -201,22 +201,34 @@ class ChartPicture:
 
     def __init__(self, figure: Figure) -> None:
         checks.instance("figure", figure, Figure, "a matplotlib figure")
-        self._figure = figure
+        figure.set_layout_engine("none")  # each kind of picture has its place
+        self._line = figure.add_axes((0.12, 0.19, 0.84, 0.68))
+        self._bars = figure.add_axes((0.36, 0.19, 0.60, 0.68))
 
     def update(self, shown: Mapping[str, Any]) -> None:
-        """Draw what `chart` returned; its sentence is the title of a bare page."""
-        self._figure.clear()
-        axes = self._figure.add_subplot()
+        """Draw what `chart` returned; where there is nothing to draw, its sentence."""
         across, upwards = AXES[checks.one_of("look", shown["look"], LOOKS)]
+        has_bars = len(shown["names"]) > 0
+        for axes, is_seen in ((self._line, not has_bars), (self._bars, has_bars)):
+            axes.clear()
+            axes.set_visible(is_seen)
+        axes = self._bars if has_bars else self._line
         axes.set(xlabel=across, ylabel=upwards, title=shown.get("title", ""))
-        if len(shown["names"]):
+        if has_bars:
             self._draw_bars(axes, shown)
         elif len(shown["x"]):
             self._draw_line(axes, shown)
         else:
             axes.set_axis_off()
-            axes.text(0.5, 0.5, shown["says"], ha="center", va="center", wrap=True,
-                      transform=axes.transAxes, color=COLORS["ink"])  # fmt: skip
+            axes.text(
+                0.5,
+                0.5,
+                shown["says"],
+                ha="center",
+                va="center",
+                transform=axes.transAxes,
+                color=COLORS["ink"],
+            )
 
     @staticmethod
     def _draw_line(axes: Any, shown: Mapping[str, Any]) -> None:
@@ -224,6 +236,7 @@ class ChartPicture:
         is_loss = shown["look"] == "first losses"
         axes.plot(x, y, color=COLORS["ink"], marker="." if is_loss else "o", markersize=4)
         axes.axhline(shown["level"], color=COLORS["theory"], linestyle="--" if is_loss else "-")
+        axes.set_axis_on()
         low, high = min(y.min(), shown["level"]), max(y.max(), shown["level"])
         least = 0.5 if is_loss else 3.0
         middle, half = (low + high) / 2, max(high - low, least) * 0.55

@@ -5,7 +5,7 @@ import pytest
 from course_lib.learn.exercises import chapter_17, find, judge
 from course_lib.models import ward
 from course_lib.models.ward import TREATMENTS, WARD
-from course_lib.models.ward_round import NOTHING, Treated, treated
+from course_lib.models.ward_round import GAPS, NOTHING, Treated, treated
 
 
 def test_the_answers_of_the_exercises_are_those_of_the_ward():
@@ -68,7 +68,7 @@ def test_what_cannot_be_given_is_said(prescriptions, sentence):
     assert said[0].endswith(".")
 
 
-@pytest.mark.parametrize("gap", ["", None, ...])
+@pytest.mark.parametrize("gap", GAPS)
 def test_gaps_are_left_out(gap):
     said = []
     assert treated(dict.fromkeys(WARD, gap), say=said.append) is None
@@ -77,7 +77,7 @@ def test_gaps_are_left_out(gap):
 
 def test_some_diagnoses_are_judged_and_none_is_unanswered():
     exercise = find("17-diagnoses")
-    some = dict.fromkeys(WARD, "") | {"patient C": "sigmoid depth"}
+    some = dict.fromkeys(WARD, "...") | {"patient C": "sigmoid depth"}
     assert judge(exercise, some).sentence.startswith("1 of 10 are right. None of yours is wrong")
     some["patient B"] = "forget bias -3"
     verdict = judge(exercise, some)

@@ -28,7 +28,7 @@ WHERE_TO_LOOK = {
     "patient F": "Its gradient by time step goes the other way.",
     "patient G": "Its gradient grows a little; look at its first losses.",
     "patient H": "Look at what its Batch Norms put out.",
-    "patient I": "Look at its gates, one by one.",
+    "patient I": "Look at its gradient by time step: what lets an LSTM keep something?",
     "patient J": "Its gradient vanishes, and none of its units is a sigmoid.",
 }
 
@@ -67,7 +67,7 @@ def judge_diagnoses(said):
 
 
 def _plain(fault):
-    return fault.strip() if isinstance(fault, str) else ""
+    return fault.strip(" .…") if isinstance(fault, str) else ""
 
 
 def _all(fault):

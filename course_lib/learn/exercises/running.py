@@ -121,7 +121,7 @@ def copies(arguments: tuple) -> tuple:
 def is_unanswered(value: Any) -> bool:
     """Say whether a value is what a stub leaves: None, `...`, or something with `...` in it.
 
-    A dict of which a part is filled in is an answer where its gaps are empty texts.
+    A dict of which a part is filled in is an answer where its gaps are texts, "" or "...".
     """
     if value is None or value is Ellipsis or value is NotImplemented:
         return True
