@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from course_lib import checks
@@ -237,6 +238,7 @@ class ChartPicture:
         axes.plot(x, y, color=COLORS["ink"], marker="." if is_loss else "o", markersize=4)
         axes.axhline(shown["level"], color=COLORS["theory"], linestyle="--" if is_loss else "-")
         axes.set_axis_on()
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         low, high = min(y.min(), shown["level"]), max(y.max(), shown["level"])
         least = 0.5 if is_loss else 3.0
         middle, half = (low + high) / 2, max(high - low, least) * 0.55
