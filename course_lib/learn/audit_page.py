@@ -116,8 +116,11 @@ def _of_chapter(number: str, chapter: dict[str, Any], late: list[str]) -> Row:
 
 
 def _nearest(claims: list[dict[str, Any]]) -> str:
-    """Return which claim of a chapter came nearest to its bound, with which seed, and how near."""
-    bounds = [row for row in claims if row["room"] is not None]
+    """Return which claim of a chapter came nearest to its bound, with which seed, and how near.
+
+    An exact claim, in which no random number is, comes as near with every seed, and is left out.
+    """
+    bounds = [row for row in claims if row["kind"] == "bound" and row["room"] is not None]
     if not bounds:
         return "none has a bound"
     row = min(bounds, key=lambda row: row["room"])

@@ -13,17 +13,18 @@ from course_lib.learn import audit, audit_page, ledger, page
 CODE = {"01": ["x = 1\n"], "02": ["x = 2\n", "y = 3\n"], "03": []}
 
 
-def measured(seed, value, *, room, holds=True):
+def measured(seed, value, *, room, holds=True, kind="bound"):
     return {
         "id": "01-a", "sentence": f"It is {value} < 5.", "measured": value, "condition": "below 5",
-        "kind": "bound", "holds": holds, "room": room, "settles": [], "seed": seed,
+        "kind": kind, "holds": holds, "room": room, "settles": [], "seed": seed,
     }  # fmt: skip
 
 
 CLAIMS = [
     row("01-a", {1: measured(1, 2.0, room=2.5), 2: measured(2, 4.0, room=1.25)}, 2),
     row("01-b", {1: measured(1, 2.0, room=2.5), 2: measured(2, 8.0, room=0.625, holds=False)}, 2),
-    row("01-c", {1: measured(1, 7, room=None), 2: measured(2, 7, room=None)}, 2),
+    row("01-c", {seed: measured(seed, 7, room=None) for seed in (1, 2)}, 2),
+    row("01-d", {seed: measured(seed, 4.9, room=0.1, kind="exact") for seed in (1, 2)}, 2),
 ]
 
 
@@ -63,7 +64,7 @@ def shown(monkeypatch):
 def test_every_claim_stands_there_with_how_often_it_held(course, shown):
     audit()
     as_html, plain = shown[0]
-    assert "2 of 3 sentences held with every seed that was tried; 2 chapters were run." in plain
+    assert "3 of 4 sentences held with every seed that was tried; 2 chapters were run." in plain
     for line in (
         "01-a · It is 2.0 < 5. · below 5 · 2 of 2 · 2 · 4 · 1.25 times",
         "01-b · It is 2.0 < 5. · below 5 · 1 of 2 · 2 · 8 · 0.625 times",
@@ -79,7 +80,7 @@ def test_a_chapter_has_its_code_its_share_and_its_nearest_claim(course, shown):
     audit()
     _, plain = shown[0]
     first, second = data.code_hash(CODE["01"]), data.code_hash(CODE["02"])
-    assert f"01 · {first} · 2 · 3 · 2 (lowest share 0.50) · 01-b, seed 2: 0.625 times" in plain
+    assert f"01 · {first} · 2 · 4 · 3 (lowest share 0.50) · 01-b, seed 2: 0.625 times" in plain
     assert f"02 · {second} · 2 · 0 · 0 · none has a bound" in plain
 
 
