@@ -26,6 +26,8 @@ from course_lib.checks import (
     positive_number,
     shown,
 )
+from course_lib.models.time_steps import by_time_step
+from course_lib.models.training import begin_anew
 from course_lib.models.words import bag_of_words, encode_words, word_vocabulary
 
 __all__ = [
@@ -34,17 +36,24 @@ __all__ = [
     "Parts",
     "Reader",
     "Sample",
+    "arriving",
     "bag_of_words_runs",
     "batches",
     "classifier",
     "complete",
+    "cost_at",
+    "descended",
+    "endings",
     "few_of",
     "logistic_regression",
+    "logits_of",
     "present",
+    "rows",
     "runs",
     "score",
     "stopped_early",
     "stretch_of",
+    "temperature",
     "three_parts",
     "zeros_of",
 ]
@@ -63,7 +72,7 @@ SETTINGS: Mapping[str, float] = {
     "recurrent_l2": 0.0,  # λ Σ w² over W_h alone
     "decay": 0.0,  # AdamW: w loses the share rate · decay at each step
     "dropout_input": 0.0,  # share of the features of a word that is dropped, one mask a sentence
-    "dropout_between": 0.0,  # of the last state, before the read-out
+    "dropout_readout": 0.0,  # of the last state, before the read-out
     "dropout_recurrent": 0.0,  # of the state that a gate sees, one mask a sentence
     "dropout_each_step": 0.0,  # likewise, another mask at each step
 }
@@ -182,7 +191,7 @@ def classifier(words: int, seed: int, **settings: float) -> keras.Model:
                 words, EMBEDDING, mask_zero=True, embeddings_regularizer=penalty()
             ),
             keras.layers.RNN(cell),
-            keras.layers.Dropout(of["dropout_between"]),
+            keras.layers.Dropout(of["dropout_readout"]),
             keras.layers.Dense(1, kernel_regularizer=penalty()),
         ]
     )
@@ -243,55 +252,90 @@ class Reader:
     def __init__(self, words: int, **settings: float) -> None:
         self._words, self._settings, self.of = words, settings, complete(settings)
         self.model = classifier(words, 0, **settings)
-        rate, decay = self.of["rate"], self.of["decay"]
-        self._optimizer = (
-            keras.optimizers.AdamW(rate, weight_decay=decay)
-            if decay
-            else keras.optimizers.Adam(rate)
-        )
+        self._optimizer = self._unused_optimizer()
         self._optimizer.build(self.model.trainable_variables)
-        self._fresh = [variable.numpy() for variable in self._optimizer.variables]
         self.model.compile(self._optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
 
     def learn(
-        self, parts: Parts, seed: int, *, steps: int, every: int, batch: int = 32
+        self, parts: Parts, seed: int, *, measured: Sequence[int], batch: int = 32
     ) -> tuple[keras.Model, Array]:
-        """Train on a few sentences and measure at every `every`-th step.
+        """Train on a few sentences and measure on the way.
 
         Parameters
         ----------
         parts : Parts
         seed : int
             Of the weights, of the masks, of the choice of sentences and of their order.
-        steps, every, batch : int
-            Updates, updates from one measurement to the next, sentences of an update.
+        measured : sequence of int
+            After which steps, from 0 on and increasing; training ends with the last of them.
+        batch : int
+            Sentences of a step.
 
         Returns
         -------
         model : keras.Model
         curves : array, shape (times, 3, 2)
             Of the sentences trained on, of validation and test: bits, and the share that is right.
+
+        Notes
+        -----
+        Keras's cells draw their dropout masks when they predict as well, and do not use them: with
+        other `measured` steps other masks follow.
         """
-        steps, every = positive_int("steps", steps), positive_int("every", every)
         instance("parts", parts, Parts, "what `three_parts` returns")
-        train = few_of(parts.train, int(self.of["sentences"]), seed)
+        times = [positive_int("measured", step, minimum=0) for step in measured]
+        if not times or sorted(set(times)) != times:
+            raise ValueError(f"`measured` is {shown(measured)}; it takes steps that increase.")
+        samples = self.samples(parts, seed)
         newborn = classifier(self._words, seed, **self._settings)
-        for ours, new in zip(self.model.variables, newborn.variables, strict=True):
-            ours.assign(new)
-        for variable, value in zip(self._optimizer.variables, self._fresh, strict=True):
-            variable.assign(value)
-        samples, curves = (train, parts.validation, parts.test), []
-        for step, rows in enumerate(batches(len(train.x), batch, steps, seed)):
-            if step % every == 0:
+        begin_anew(self.model, self._optimizer, newborn, self._unused_optimizer())
+        (x, y), curves = samples[0], []
+        for step, rows in enumerate(batches(len(x), batch, times[-1], seed)):
+            if step in times:
                 curves.append(self._scores(samples))
-            self.model.train_on_batch(train.x[rows], train.y[rows, None].astype("float32"))
+            self.model.train_on_batch(x[rows], y[rows, None].astype("float32"))
         return self.model, np.array([*curves, self._scores(samples)])
 
+    def samples(self, parts: Parts, seed: int) -> tuple[Sample, Sample, Sample]:
+        """Return the sentences that it trains on with this seed, and those of the other parts."""
+        few = few_of(parts.train, int(self.of["sentences"]), seed)
+        return few, parts.validation, parts.test
+
+    def _unused_optimizer(self) -> keras.optimizers.Optimizer:
+        rate, decay = self.of["rate"], self.of["decay"]
+        if decay:
+            optimizer = keras.optimizers.AdamW(rate, weight_decay=decay)
+            optimizer.exclude_from_weight_decay(var_names=["bias"])  # as the penalties do
+            return optimizer
+        return keras.optimizers.Adam(rate)
+
     def _scores(self, samples: Sequence[Sample]) -> list[tuple[float, float]]:
-        logits = self.model.predict_on_batch(np.concatenate([sample.x for sample in samples]))
-        ends = np.cumsum([len(sample.x) for sample in samples])[:-1]
-        pieces = np.split(logits[:, 0], ends)
-        return [score(z, sample.y) for z, sample in zip(pieces, samples, strict=True)]
+        logits = logits_of(self.model, samples)
+        return [score(z, sample.y) for z, sample in zip(logits, samples, strict=True)]
+
+
+def logits_of(model: keras.Model, samples: Sequence[Sample]) -> list[Array]:
+    """Return the logits of a `classifier` for each sample, shape (sentences,)."""
+    logits = model.predict_on_batch(np.concatenate([sample.x for sample in samples]))[:, 0]
+    return np.split(logits, np.cumsum([len(sample.x) for sample in samples])[:-1])
+
+
+def temperature(logits: Any, y: Any) -> float:
+    """Return the T by which logits are best divided, in bits, to 6 % (Guo et al., 2017).
+
+    Parameters
+    ----------
+    logits : array, shape (sentences,)
+        Of validation sentences.
+    y : int array, shape (sentences,)
+
+    Returns
+    -------
+    float
+        From 0.1 to 1000.
+    """
+    z = as_array("logits", logits, ndim=1)
+    return float(min(np.geomspace(0.1, 1000, 161), key=lambda T: score(z / T, y)[0]))
 
 
 def batches(size: int, batch: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:
@@ -317,8 +361,7 @@ def runs(
     *,
     variants: Sequence[Mapping[str, float]],
     seeds: Sequence[int],
-    steps: int,
-    every: int,
+    measured: Sequence[int],
 ) -> dict[str, Any]:
     """Train each variant with each seed.
 
@@ -328,32 +371,65 @@ def runs(
     variants : sequence of dict
         What differs from `SETTINGS`.
     seeds : sequence of int
-    steps, every : int
+    measured : sequence of int
         See `Reader.learn`.
 
     Returns
     -------
     dict
-        ``bits`` and ``right``, shape (variants, seeds, times, 3 parts), and of the end, shape
-        (variants, seeds): ``stretch``, the largest singular value of W_h, mean of the four gates,
-        and ``zeros``, the share of all weights that are below 0.001.
+        Arrays whose first dimensions are (variants, seeds). ``bits`` and ``right``, (…, times, 3
+        parts). Of the end: ``T``, the `temperature` that the validation sentences choose;
+        ``tempered``, (…, 3 parts), the bits with it; ``stretch``, the largest singular value of
+        W_h, mean of its gates; ``zeros``, as `zeros_of`.
     """
-    curves, stretch, zeros = [], [], []
+    found: list[dict[str, Any]] = []
     for variant in variants:
         reader = Reader(parts.words, **variant)
         for seed in seeds:
-            model, curve = reader.learn(parts, seed, steps=steps, every=every)
-            curves.append(curve)
-            stretch.append(stretch_of(model))
-            zeros.append(zeros_of(model))
-    found = np.reshape(curves, (len(variants), len(seeds), -1, 3, 2)).round(3)
+            model, curves = reader.learn(parts, seed, measured=measured)
+            samples = reader.samples(parts, seed)
+            logits = logits_of(model, samples)
+            T = temperature(logits[1], parts.validation.y)
+            found.append(
+                {
+                    "bits": curves[..., 0].round(3),
+                    "right": curves[..., 1].round(3),
+                    "T": round(T, 3),
+                    "tempered": [
+                        round(score(z / T, sample.y)[0], 4)
+                        for z, sample in zip(logits, samples, strict=True)
+                    ],
+                    "stretch": round(stretch_of(model), 3),
+                    "zeros": round(zeros_of(model, samples[0].x), 4),
+                }
+            )
     shape = len(variants), len(seeds)
     return {
-        "bits": found[..., 0],
-        "right": found[..., 1],
-        "stretch": np.reshape(stretch, shape).round(3),
-        "zeros": np.reshape(zeros, shape).round(4),
+        key: np.reshape([run[key] for run in found], (*shape, *np.shape(found[0][key])))
+        for key in found[0]
     }
+
+
+def rows(variants: Sequence[Mapping[str, float]], found: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the end of `runs` as rows of a table, without the test sentences.
+
+    Parameters
+    ----------
+    variants : sequence of dict
+    found : dict
+        What `runs` returned for them.
+    """
+    bits, right = (np.asarray(found[name])[:, :, -1] for name in ("bits", "right"))
+    return [
+        {
+            "": ", ".join(f"{name} {value:g}" for name, value in variant.items()) or "none",
+            "train, bits": f"{cost[:, 0].mean():.2f}",
+            "validation, bits": f"{cost[:, 1].mean():.2f}",
+            "validation, right": f"{share[:, 1].mean():.3f}",
+            "train, each seed": ", ".join(f"{of_seed:.2f}" for of_seed in cost[:, 0]),
+        }
+        for variant, cost, share in zip(variants, bits, right, strict=True)
+    ]
 
 
 def stretch_of(model: keras.Model) -> float:
@@ -362,10 +438,20 @@ def stretch_of(model: keras.Model) -> float:
     return float(np.mean([np.linalg.norm(W, 2) for W in np.split(W_h.numpy(), 4, axis=1)]))
 
 
-def zeros_of(model: keras.Model) -> float:
-    """Return which share of the entries of the matrices of a model is below 0.001 in size."""
-    matrices = [w.ravel() for w in model.get_weights() if np.ndim(w) == 2]
-    return float(np.mean(np.abs(np.concatenate(matrices)) < 1e-3))
+def zeros_of(model: keras.Model, codes: Any) -> float:
+    """Return which share of a classifier's weights in use is below 0.001 in size.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A `classifier`.
+    codes : int array
+        Of the sentences that it was trained on: the features of other words are not in use.
+    """
+    instance("model", model, keras.Model, "a `classifier`")
+    features, *others = (w for w in model.get_weights() if np.ndim(w) == 2)
+    used = [features[np.unique(codes)], *others]
+    return float(np.mean(np.abs(np.concatenate([w.ravel() for w in used])) < 1e-3))
 
 
 def stopped_early(bits: Any) -> NDArray[np.int64]:
@@ -381,6 +467,130 @@ def stopped_early(bits: Any) -> NDArray[np.int64]:
     int array, shape (...)
     """
     return np.asarray(bits)[..., 1].argmin(axis=-1)
+
+
+def endings(bits: Any, right: Any, tempered: Any) -> dict[str, tuple[Array, Array]]:
+    """Return what runs cost, and which share is right, by three ways to end them.
+
+    Parameters
+    ----------
+    bits, right : array, shape (..., times, 3)
+    tempered : array, shape (..., 3)
+        All as `runs` returns them.
+
+    Returns
+    -------
+    dict
+        Two arrays of shape (..., 3) each: ``"at the end"``; ``"with a temperature"``, which
+        changes no answer; ``"stopped early"``, each run at its place of `stopped_early`.
+    """
+    bits, right, tempered = (np.asarray(of, float) for of in (bits, right, tempered))
+    early = stopped_early(bits)[..., None, None]
+    at_end, stopped = right[..., -1, :], np.take_along_axis(right, early, axis=-2)[..., 0, :]
+    return {
+        "at the end": (bits[..., -1, :], at_end),
+        "with a temperature": (tempered, at_end),
+        "stopped early": (np.take_along_axis(bits, early, axis=-2)[..., 0, :], stopped),
+    }
+
+
+def cost_at(bits: Any, level: float) -> Array:
+    """Return the test bits at the time when those in training first come down to `level`.
+
+    Between two measurements by a straight line; NaN for a run that never comes so far.
+
+    Parameters
+    ----------
+    bits : array, shape (..., times, 3)
+        As `runs` returns it.
+    level : float
+        Of the bits in training.
+
+    Returns
+    -------
+    array, shape (...)
+    """
+    bits, level = as_array("bits", bits), number("level", level)
+    if bits.ndim < 2 or bits.shape[-1] != len(PARTS):
+        raise ValueError(f"`bits` has shape {bits.shape}; it takes (..., times, 3 parts).")
+
+    def of_run(curve: Array) -> float:
+        train, test = curve[:, 0], curve[:, 2]
+        below = np.flatnonzero(train <= level)
+        if not below.size:
+            return np.nan
+        ends = slice(max(below[0] - 1, 0), below[0] + 1)
+        return float(np.interp(-level, -train[ends], test[ends]))
+
+    found = [of_run(curve) for curve in bits.reshape(-1, *bits.shape[-2:])]
+    return np.reshape(found, bits.shape[:-2])
+
+
+def arriving(model: keras.Model, sample: Sample, share: float) -> float:
+    """Return ‖∂𝓛/∂c‖ at the first step of a `classifier`, h held fixed, with `share` of its W_h.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A `classifier`, compiled; it is the same afterwards.
+    sample : Sample
+        Of which the first 200 sentences without padding are taken: all begin at the first step.
+    share : float
+        By which W_h is multiplied.
+    """
+    cell = instance("model", model, keras.Model, "a `classifier`").layers[1].cell
+    share = number("share", share)
+    rows = np.flatnonzero(sample.x.min(axis=1) > 0)[:200]
+    if not rows.size:
+        raise ValueError("`sample` has no sentence without padding; it takes at least one.")
+    W_h = cell.recurrent_kernel.numpy()
+    try:
+        cell.recurrent_kernel.assign(share * W_h)
+        (flow,) = by_time_step(
+            model, sample.x[rows], sample.y[rows, None].astype("float32")
+        ).values()
+    finally:
+        cell.recurrent_kernel.assign(W_h)
+    return float(np.asarray(flow.cell_norms)[0])
+
+
+def descended(
+    x: Any,
+    y: Any,
+    steps: int,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    shrink: float = 0.0,
+) -> Array:
+    """Return the weights of a logistic regression after `steps` of an optimiser, from zeros.
+
+    Parameters
+    ----------
+    x : array, shape (samples, features)
+    y : int array, shape (samples,)
+        0 or 1.
+    steps : int
+    optimizer : keras.optimizers.Optimizer
+        An unused one.
+    l1, l2 : float
+        λ of λ Σ|w| and of λ Σ w² in the loss: their gradients are λ sign(w) and 2 λ w.
+    shrink : float
+        By which each weight moves towards 0 after each step, and not beyond: with rate · λ the
+        proximal step of L1 (Parikh and Boyd, 2014, 6.5.2).
+    """
+    x, y = as_array("x", x, ndim=2), np.asarray(y)
+    if y.shape != (len(x),):
+        raise ValueError(f"`y` has shape {y.shape}; it takes ({len(x)},), one label a sample.")
+    instance("optimizer", optimizer, keras.optimizers.Optimizer, "one of Keras's")
+    w = keras.Variable(np.zeros(x.shape[1]), dtype="float64")
+    for _ in range(positive_int("steps", steps)):
+        now = w.numpy()
+        g = x.T @ (1 / (1 + np.exp(-x @ now)) - y) / len(x) + l1 * np.sign(now) + 2 * l2 * now
+        optimizer.apply([keras.ops.convert_to_tensor(g)], [w])
+        w.assign(np.sign(w) * np.maximum(np.abs(w) - shrink, 0))
+    return w.numpy()
 
 
 def logistic_regression(x: Any, y: Any, l2: float, *, most: int = 50) -> Array:

@@ -86,7 +86,7 @@ def test_a_fresh_mask_differs_from_step_to_step_and_keras_own_does_not():
     "settings", [{}, {"decay": 3.0}, {"dropout_recurrent": 0.5}, {"dropout_each_step": 0.5}]
 )
 def test_a_reader_that_begins_again_is_as_new(parts, settings):
-    few, how = small(parts), {"steps": 6, "every": 3}
+    few, how = small(parts), {"measured": [0, 3, 6]}
     used = overfitting.Reader(few.words, **SMALL, **settings)
     first = used.learn(few, 1, **how)[1]
     other = used.learn(few, 2, **how)[1]
@@ -98,9 +98,17 @@ def test_a_reader_that_begins_again_is_as_new(parts, settings):
     assert np.allclose(first, new, atol=1e-5)
 
 
+def test_measuring_does_not_disturb(parts):
+    few = small(parts)
+    reader = overfitting.Reader(few.words, **SMALL, dropout_readout=0.3)
+    often = reader.learn(few, 1, measured=range(7))[1]
+    assert often.shape == (7, 3, 2)
+    assert np.array_equal(often[[2, 6]], reader.learn(few, 1, measured=[2, 6])[1])
+
+
 def test_a_reader_measures_before_the_first_step_and_after_the_last(parts):
     few = small(parts)
-    model, curves = overfitting.Reader(few.words, **SMALL).learn(few, 5, steps=4, every=4)
+    model, curves = overfitting.Reader(few.words, **SMALL).learn(few, 5, measured=[0, 4])
     newborn = overfitting.classifier(few.words, 5, **SMALL)
     for row, judge in ((0, newborn), (1, model)):
         expected = overfitting.score(judge.predict_on_batch(few.test.x)[:, 0], few.test.y)
@@ -109,7 +117,7 @@ def test_a_reader_measures_before_the_first_step_and_after_the_last(parts):
 
 def test_a_small_network_learns_twenty_sentences_by_heart(parts):
     _, curves = overfitting.Reader(parts.words, units=8, sentences=20, rate=0.02).learn(
-        small(parts), 1, steps=80, every=80
+        small(parts), 1, measured=[0, 80]
     )
     assert curves[-1, 0, 0] < 0.3 < curves[0, 0, 0]
 
@@ -124,6 +132,54 @@ def test_scores_by_hand():
 def test_stopping_goes_by_validation_alone():
     bits = np.array([[[1, 1.0, 0], [0, 0.8, 3], [0, 0.9, 0]], [[1, 1, 0], [0, 2, 0], [0, 3, 0]]])
     assert overfitting.stopped_early(bits).tolist() == [1, 0]
+
+
+def test_three_ways_to_end_a_run():
+    bits = np.array([[[1, 1.0, 0], [0, 0.8, 3], [0, 0.9, 5]], [[1, 1, 7], [0, 2, 0], [0, 3, 6]]])
+    right, tempered = bits / 10, bits[:, 0] / 2
+    found = overfitting.endings(bits, right, tempered)
+    assert list(found) == ["at the end", "with a temperature", "stopped early"]
+    assert found["at the end"][0][:, 2].tolist() == [5, 6]
+    assert np.array_equal(found["with a temperature"][0], tempered)
+    assert np.array_equal(found["with a temperature"][1], right[:, -1])
+    assert found["stopped early"][0][:, 2].tolist() == [3, 7]
+    assert found["stopped early"][1][:, 2] == pytest.approx([0.3, 0.7])
+
+
+def test_the_cost_at_a_point_of_the_way_is_interpolated():
+    bits = [[[1, 0, 2.0], [0.6, 0, 3], [0.2, 0, 7], [0.9, 0, 50]], [[1, 0, 2], [0.9, 0, 3]] * 2]
+    assert overfitting.cost_at(bits, 0.5) == pytest.approx([4.0, np.nan], nan_ok=True)
+    assert overfitting.cost_at(bits[0], 1.0) == pytest.approx(2.0)
+
+
+def test_the_temperature_is_that_of_the_lowest_bits_and_changes_no_answer():
+    rng = np.random.default_rng(1)
+    honest = 2 * rng.standard_normal(4000)
+    y = (rng.random(4000) < 1 / (1 + np.exp(-honest))).astype(int)
+    assert overfitting.temperature(7 * honest, y) == pytest.approx(7, rel=0.1)
+    assert overfitting.temperature(honest / 3, y) == pytest.approx(1 / 3, rel=0.1)
+    assert overfitting.score(7 * honest, y)[1] == overfitting.score(honest, y)[1]
+
+
+def test_biases_do_not_decay(parts):
+    few = small(parts)
+    started = overfitting.classifier(few.words, 1, **SMALL)
+    model, _ = overfitting.Reader(few.words, **SMALL, rate=1e-9, decay=1e7).learn(
+        few, 1, measured=[30]
+    )
+    for before, after in zip(started.trainable_variables, model.trainable_variables, strict=True):
+        share = 1.0 if before.name == "bias" else (1 - 1e-2) ** 30
+        assert np.allclose(after, share * before.numpy(), atol=1e-5)
+
+
+def test_zeros_are_counted_in_the_features_of_words_that_came():
+    model = overfitting.classifier(30, 1, units=3)
+    features, *others = model.get_weights()
+    features[5:], features[:5] = 0.0, 1.0
+    model.set_weights([features, *(np.ones_like(w) for w in others)])
+    assert overfitting.zeros_of(model, [[1, 2], [4, 0]]) == 0.0
+    used = 4 * 16 + sum(w.size for w in others if w.ndim == 2)  # words 1, 2, 4 and 9
+    assert overfitting.zeros_of(model, [[1, 2], [4, 9]]) == pytest.approx(16 / used)
 
 
 def test_batches_are_whole_epochs_in_new_orders():
@@ -148,6 +204,48 @@ def test_logistic_regression_stands_where_its_gradient_is_zero():
     assert np.abs(slope).max() < 1e-6 < 1e-3 < np.abs(other).max()
 
 
+def test_descent_arrives_where_newton_does():
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((12, 20)), rng.integers(0, 2, 12)
+    w = overfitting.descended(x, y, 400, keras.optimizers.SGD(1.0), l2=0.05)
+    assert np.allclose(w, overfitting.logistic_regression(x, y, 0.05), atol=1e-5)
+
+
+def test_the_proximal_step_arrives_at_the_minimum_of_l1():
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((30, 10)), rng.integers(0, 2, 30)
+    w = overfitting.descended(x, y, 3000, keras.optimizers.SGD(0.5), shrink=0.5 * 0.1)
+    g = x.T @ (1 / (1 + np.exp(-x @ w)) - y) / len(x)
+    assert np.allclose(g[w != 0], -0.1 * np.sign(w[w != 0]), atol=1e-5)
+    assert np.all(np.abs(g[w == 0]) <= 0.1 + 1e-5)
+    assert 0 < (w == 0).sum() < 10
+    assert not (overfitting.descended(x, y, 100, keras.optimizers.Adam(0.01), l1=0.1) == 0).any()
+
+
+def test_without_w_h_the_gradient_arrives_through_the_cell_alone(parts):
+    model, _ = overfitting.Reader(parts.words, **SMALL).learn(small(parts), 1, measured=[1])
+    before = model.get_weights()
+    whole, alone = (overfitting.arriving(model, parts.validation, share) for share in (1, 0))
+    assert all(map(np.array_equal, before, model.get_weights()))
+    rows = np.flatnonzero(parts.validation.x.min(axis=1) > 0)[:200]
+    kernel, _, bias = (w.astype(float) for w in model.layers[1].get_weights())
+    features = model.layers[0](parts.validation.x[rows]).numpy() @ kernel + bias
+
+    def sigmoid(a):
+        return 1 / (1 + np.exp(-a))
+
+    i, f, g, o = np.split(features, 4, axis=-1)  # without W_h the gates see the words alone
+    c = np.zeros_like(i[:, 0])
+    for t in range(i.shape[1]):
+        c = sigmoid(f[:, t]) * c + sigmoid(i[:, t]) * np.tanh(g[:, t])
+    read_out, b = (w.astype(float) for w in model.layers[-1].get_weights())
+    h = sigmoid(o[:, -1]) * np.tanh(c)
+    error = (sigmoid(h @ read_out + b) - parts.validation.y[rows, None]) / len(rows)
+    d_c = error * read_out[:, 0] * sigmoid(o[:, -1]) * (1 - np.tanh(c) ** 2)
+    assert alone == pytest.approx(np.linalg.norm(d_c * sigmoid(f[:, 1:]).prod(axis=1)), rel=1e-4)
+    assert whole != pytest.approx(alone, rel=1e-3)
+
+
 def test_a_bag_of_words_does_not_see_the_order(parts):
     rng = np.random.default_rng(1)
     few = small(parts)
@@ -159,13 +257,25 @@ def test_a_bag_of_words_does_not_see_the_order(parts):
     assert np.allclose(found["bits"], again["bits"])
 
 
-def test_runs_have_the_shapes_that_they_say(parts):
-    found = overfitting.runs(
-        small(parts), variants=[SMALL, SMALL | {"l1": 0.01}], seeds=[1, 2], steps=4, every=2
-    )
+def test_runs_have_the_shapes_that_they_say_and_a_temperature(parts):
+    few, variants = small(parts), [SMALL, SMALL | {"l1": 0.01}]
+    found = overfitting.runs(few, variants=variants, seeds=[1, 2], measured=[0, 2, 4])
     assert found["bits"].shape == found["right"].shape == (2, 2, 3, 3)
-    assert found["stretch"].shape == found["zeros"].shape == (2, 2)
+    assert found["tempered"].shape == (2, 2, 3)
+    assert found["T"].shape == found["stretch"].shape == found["zeros"].shape == (2, 2)
     assert not np.array_equal(found["bits"][0, :, -1], found["bits"][1, :, -1])
+    model, curves = overfitting.Reader(few.words, **variants[1]).learn(few, 2, measured=[0, 2, 4])
+    assert np.allclose(found["bits"][1, 1], curves[..., 0], atol=1e-3)
+    logits = model.predict_on_batch(few.test.x)[:, 0] / found["T"][1, 1]
+    expected = overfitting.score(logits, few.test.y)[0]
+    assert found["tempered"][1, 1, 2] == pytest.approx(expected, abs=1e-3)
+    assert np.all(found["tempered"][..., 1] <= found["bits"][:, :, -1, 1] + 1e-3)
+
+
+def test_rows_are_of_the_end_and_leave_the_test_out():
+    bits = np.array([[[[9, 9, 9], [0.5, 2, 7]], [[9, 9, 9], [0.25, 3, 7]]]])
+    (row,) = overfitting.rows([{"l2": 0.01, "rate": 0.001}], {"bits": bits, "right": bits / 10})
+    assert list(row.values()) == ["l2 0.01, rate 0.001", "0.38", "2.50", "0.250", "0.50, 0.25"]
 
 
 def one_step(optimizer, penalty):
@@ -191,7 +301,7 @@ BAD = {
     "no units": (lambda p: overfitting.classifier(9, 1, units=0), "`units`"),
     "half a unit": (lambda p: overfitting.classifier(9, 1, units=2.5), "`units`"),
     "all dropped": (lambda p: overfitting.classifier(9, 1, dropout_input=1.0), "share from 0"),
-    "a negative share": (lambda p: overfitting.classifier(9, 1, dropout_between=-1), "dropout"),
+    "a negative share": (lambda p: overfitting.classifier(9, 1, dropout_readout=-1), "dropout"),
     "a negative penalty": (lambda p: overfitting.classifier(9, 1, l2=-1), "`l2`"),
     "no rate": (lambda p: overfitting.Reader(9, rate=0), "`rate`"),
     "two kinds of mask": (
@@ -200,9 +310,18 @@ BAD = {
     ),
     "too many sentences": (lambda p: overfitting.few_of(p.train, 10**6, 1), "`sentences`"),
     "no parts": (
-        lambda p: overfitting.Reader(60, **SMALL).learn("x", 1, steps=1, every=1),
+        lambda p: overfitting.Reader(60, **SMALL).learn("x", 1, measured=[1]),
         "three_parts",
     ),
+    "steps that go back": (
+        lambda p: overfitting.Reader(60, **SMALL).learn(p, 1, measured=[0, 4, 4]),
+        "increase",
+    ),
+    "no steps": (
+        lambda p: overfitting.Reader(60, **SMALL).learn(p, 1, measured=[]),
+        "`measured`",
+    ),
+    "two parts": (lambda p: overfitting.cost_at(np.ones((4, 2)), 0.5), "3 parts"),
     "labels that do not fit": (lambda p: overfitting.score([0.0], [1, 0]), "`y`"),
     "no penalty": (
         lambda p: overfitting.logistic_regression(np.eye(2), np.array([0, 1]), 0.0),
@@ -211,6 +330,16 @@ BAD = {
     "a label too many": (
         lambda p: overfitting.logistic_regression(np.eye(2), np.array([0, 1, 1]), 0.1),
         "one label",
+    ),
+    "descent with a label too many": (
+        lambda p: overfitting.descended(np.eye(2), [0, 1, 1], 1, keras.optimizers.SGD(0.1)),
+        "one label",
+    ),
+    "padded sentences alone": (
+        lambda p: overfitting.arriving(
+            overfitting.classifier(9, 1), overfitting.Sample(np.zeros((3, 4), int), np.ones(3)), 1
+        ),
+        "padding",
     ),
     "no model": (lambda p: overfitting.stretch_of("x"), "`model`"),
 }

@@ -17,16 +17,33 @@ def kept(validation, patience):
 
 
 def validation_inputs(rng):
-    """Return a loss that falls, rises for longer than patience, and falls again below all."""
-    patience, first = int(rng.integers(2, 5)), int(rng.integers(3, 6))
-    down = np.linspace(1.0, 0.6, first)
-    down[1] = 1.05  # one measurement of bad luck, which patience has to bear
-    up = 0.7 + 0.3 * rng.random(patience + int(rng.integers(1, 3)))
-    return np.concatenate([down, up, [0.5, 0.55]]), patience
+    """Return a loss whose rests are just short of patience, then just long enough to end it.
+
+    One bad measurement, then `patience` − 1, then `patience`; what comes after is better twice.
+    """
+    patience = int(rng.integers(3, 6))
+    falls = np.linspace(1.0, 0.5, 6) + 0.02 * rng.random(6)
+
+    def worse(count):
+        return 1.1 + 0.3 * rng.random(count)
+
+    return np.concatenate(
+        [
+            falls[:1],
+            worse(1),
+            falls[1:2],
+            worse(patience - 1),
+            falls[2:4],
+            worse(patience),
+            falls[4:5],
+            worse(patience + 1),
+            falls[5:],
+        ]
+    ), patience
 
 
 def _stopped_at(validation, patience):
-    """Where training ends; only a typical wrong answer needs it."""
+    """Return where training ends, which only a typical wrong answer needs."""
     best = 0
     for time, loss in enumerate(validation):
         if loss < validation[best]:
@@ -53,6 +70,18 @@ EARLY = Exercise(
             lambda validation, patience: np.argmin(validation),
             "That is the lowest loss of the whole run. Training has ended before it: patience had "
             "run out.",
+        ),
+        Mistake(
+            "one too patient",
+            lambda validation, patience: kept(validation, patience + 1),
+            "This waits for one measurement more than `patience`. Count those since the best one: "
+            "`time - best` is 1 at the first of them.",
+        ),
+        Mistake(
+            "one too few",
+            lambda validation, patience: kept(validation, patience - 1),
+            "This ends one measurement too early: `patience` of them must have been no better, and "
+            "only then it ends.",
         ),
         Mistake(
             "no patience",
@@ -132,76 +161,62 @@ ONE_MASK = Exercise(
 )
 
 
-def weights_of_lstm(units, features):
-    """Return the entries of four W_x, four W_h and four biases."""
-    return 4 * (features * units + units * units + units)
+def honest_gain(validation, test):
+    """Choose a setting by the validation means; return what it gains over setting 0 in the test."""
+    chosen = validation.mean(axis=1).argmax()
+    return test[chosen].mean() - test[0].mean()
 
 
-COUNT = Exercise(
-    id="16-count",
-    task="How many weights has an LSTM?",
-    reference=weights_of_lstm,
-    inputs=lambda rng: (int(rng.integers(2, 40)), int(rng.integers(2, 40))),
-    mistakes=[
-        Mistake(
-            "one gate",
-            lambda units, features: features * units + units * units + units,
-            "These are the weights of a `SimpleRNN`. An LSTM has four such sets.",
-        ),
-        Mistake(
-            "no biases",
-            lambda units, features: 4 * (features * units + units * units),
-            "The biases are missing, one number for each unit of each gate.",
-        ),
-        Mistake(
-            "no recurrent weights",
-            lambda units, features: 4 * (features * units + units),
-            "The recurrent weights are missing, the part that grows with the square.",
-        ),
-    ],
-    hints=(
-        "A gate has W_x, W_h and b. How many gates?",
-        "W_x is (features, units), W_h is (units, units), b is (units,).",
-        "4 * (features * units + units**2 + units)",
-    ),
-    afterword="For many units the square rules: twice the units, four times the recurrent weights.",
-)
+def settings_inputs(rng):
+    """Return right answers of seven settings and five seeds whose favourites differ by part."""
+    validation, test = 0.6 + 0.02 * rng.standard_normal((2, 7, 5))
+    by_validation, by_test, lucky = 1 + rng.permutation(6)[:3]
+    validation[by_validation] += 0.06
+    test[by_test] += 0.06
+    validation[lucky] -= 0.02  # but one of its seeds is the best of all
+    validation[lucky, int(rng.integers(5))] = validation.max() + 0.01
+    return validation, test
 
 
-def my_objection():
-    """Return "chosen": the same sentences chose the rate and judged it."""
-    return "chosen"
+def _gain(of, chosen):
+    return of[chosen].mean() - of[0].mean()
 
 
 CHOSEN = Exercise(
     id="16-chosen",
-    task="What is wrong with this comparison?",
-    reference=my_objection,
-    options=("nothing", "chosen", "seeds", "rates"),
+    task="Choose a setting by one part, judge it by another.",
+    reference=honest_gain,
+    inputs=settings_inputs,
     mistakes=[
         Mistake(
-            "nothing",
-            "nothing",
-            "Nine attempts against one, and the luckiest is reported: luck was counted as skill.",
+            "chosen by the test",
+            lambda validation, test: _gain(test, test.mean(axis=1).argmax()),
+            "The test sentences chose it and judge it: the luckiest of seven is reported, and luck "
+            "counts as skill.",
         ),
         Mistake(
-            "seeds",
-            "seeds",
-            "Five seeds each are given. With a hundred, the sentences that chose the rate would "
-            "still be those that judge it.",
+            "judged by validation",
+            lambda validation, test: _gain(validation, validation.mean(axis=1).argmax()),
+            "The choice is right; but the sentences that chose it judge it as well.",
         ),
         Mistake(
-            "rates",
-            "rates",
-            "More rates on the same sentences would make it worse: more chances to be lucky.",
+            "the best single run",
+            lambda validation, test: _gain(test, validation.max(axis=1).argmax()),
+            "One lucky seed chose the setting. Take the mean over seeds before you choose.",
+        ),
+        Mistake(
+            "no comparison",
+            lambda validation, test: test[validation.mean(axis=1).argmax()].mean(),
+            "That is how many are right with the chosen setting. How many more than with 0?",
         ),
     ],
     hints=(
-        "How often were the test sentences looked at for either side?",
-        "What did the nine attempts have that the one had not?",
-        "The third part of the sentences is there for this.",
+        "Two steps: choose with `validation` alone, then look at `test`.",
+        "`validation.mean(axis=1).argmax()` is the chosen setting.",
+        "test[chosen].mean() - test[0].mean()",
     ),
-    afterword="Choose on validation sentences, look at the test sentences once.",
+    afterword="Nine settings that all do nothing, five seeds each, which differ by 0.012: the best "
+    "of nine by the test gains 0.008 on average. Chosen by other sentences it gains nothing.",
 )
 
-EXERCISES = [EARLY, ONE_MASK, COUNT, CHOSEN]
+EXERCISES = [EARLY, ONE_MASK, CHOSEN]

@@ -48,20 +48,21 @@ QUIZZES = [
     ),
     Quiz(
         id="16-new-mask",
-        question="Why does Gal and Ghahramani's recurrent dropout take the same mask at every "
-        "step?",
+        question="What does one mask for all steps of a sequence save that new masks at each "
+        "step lose?",
         options=[
             Option(
-                "Because it is faster",
-                "It saves some random numbers. That is not the reason.",
+                "Time: fewer random numbers are drawn",
+                "Hardly any of it: the products with W_h cost far more.",
             ),
             Option(
-                "So that what a kept unit carries can stay for as many steps as it likes",
-                "Right. With a new mask at each step it is kept with (1 − p)ᵀ after T steps.",
+                "What a kept unit carries: it can stay for as many steps as it likes",
+                "Right, where all that is carried goes through the mask: with new ones it comes "
+                "through T steps with a chance of (1 − p)ᵀ. An LSTM's cell is not masked.",
                 right=True,
             ),
             Option(
-                "So that the same units are dropped in all sentences",
+                "The sameness of sentences: all drop the same units",
                 "Each sentence has its own mask, and in an LSTM each gate has.",
             ),
         ],
