@@ -28,7 +28,7 @@ patient G    1 of 1        92%   92%  well; stays so, but for: learning rate / 1
                                       learning rate x 100 0 of 8
 patient H    1 of 1        10%   92%  skip connections 8 of 8, Batch Norm that learns its
                                       statistics 8 of 8
-patient I    1 of 1        24%  100%  forget bias +1 1 of 4, forget bias +3 4 of 4, more units 1
+patient I    1 of 1        25%  100%  forget bias +1 1 of 4, forget bias +3 4 of 4, more units 1
                                       of 4
 patient J    1 of 1        10%   90%  He or Glorot initialisation 8 of 8, skip connections 8 of 8,
                                       Batch Norm that learns its statistics 8 of 8
