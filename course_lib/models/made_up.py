@@ -7,12 +7,40 @@ from typing import Any
 import keras
 import numpy as np
 
-from course_lib.checks import instance, positive_int
+from course_lib.checks import instance, positive_int, shown
 from course_lib.models.recording import all_layers
 
 __all__ = ["made_up_data"]
 
-POSITIVE = ("poisson", "logarithmic", "msle")  # losses of numbers above 0
+# What the losses of Keras take as a target, by function: neither name nor alias is to be trusted.
+CLASSES = (  # the number of a class
+    keras.losses.sparse_categorical_crossentropy,
+    keras.losses.categorical_generalized_cross_entropy,
+    keras.losses.circle,
+)
+SHARES = (  # one class of several, one-hot
+    keras.losses.categorical_crossentropy,
+    keras.losses.categorical_focal_crossentropy,
+    keras.losses.categorical_hinge,
+    keras.losses.kl_divergence,
+)
+YES_OR_NO = (  # 0 or 1
+    keras.losses.binary_crossentropy,
+    keras.losses.binary_focal_crossentropy,
+    keras.losses.dice,
+    keras.losses.hinge,
+    keras.losses.squared_hinge,
+    keras.losses.tversky,
+)
+POSITIVE = (keras.losses.poisson, keras.losses.mean_squared_logarithmic_error)
+NUMBERS = (
+    keras.losses.cosine_similarity,
+    keras.losses.huber,
+    keras.losses.log_cosh,
+    keras.losses.mean_absolute_error,
+    keras.losses.mean_absolute_percentage_error,
+    keras.losses.mean_squared_error,
+)
 
 
 def made_up_data(
@@ -41,7 +69,8 @@ def made_up_data(
     Raises
     ------
     TypeError, ValueError
-        If the model's inputs are not known, or it is not compiled with a loss.
+        If the model's inputs are not known, or it is not compiled with a loss of Keras's own for
+        each output: what others take as a target cannot be known.
     """
     instance("model", model, keras.Model, "a Keras model, such as `keras.Sequential([...])`")
     samples = positive_int("samples", samples, minimum=2)
@@ -77,7 +106,7 @@ def _input(
     rng: np.random.Generator, shape: tuple[int, ...], dtype: str, symbols: int | None
 ) -> np.ndarray:
     if symbols is not None:
-        return rng.integers(1, max(symbols, 2), shape).astype(dtype)
+        return rng.integers(min(1, symbols - 1), symbols, shape).astype(dtype)
     if dtype == "string":
         raise ValueError("`model` reads text; it takes one that reads numbers or symbols.")
     if not keras.backend.is_float_dtype(dtype):
@@ -97,7 +126,7 @@ def _losses(model: keras.Model, outputs: Any) -> list[Any]:
     """Return one loss for each output, in the order in which they are flattened."""
     if isinstance(model.loss, dict):
         names = sorted(outputs) if isinstance(outputs, dict) else model.output_names
-        return [model.loss[name] for name in names]
+        return [model.loss.get(name) for name in names]
     if isinstance(model.loss, list | tuple):
         return list(model.loss)
     return [model.loss] * len(keras.tree.flatten(outputs))
@@ -105,13 +134,18 @@ def _losses(model: keras.Model, outputs: Any) -> list[Any]:
 
 def _target(rng: np.random.Generator, loss: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Return targets of the kind that a loss takes, for outputs of a shape."""
-    name = loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", ""))
-    name = name.lower().replace("_", "")  # Keras has it both ways: "mean_squared_error"
-    if "sparse" in name:
+    loss = keras.losses.get(loss)
+    takes = getattr(loss, "fn", loss)  # a loss object of Keras's holds its function
+    if takes in CLASSES:
         return rng.integers(0, shape[-1], shape[:-1])
-    if "categorical" in name or name in ("kldivergence", "kld"):
+    if takes in SHARES:
         return np.eye(shape[-1], dtype="float32")[rng.integers(0, shape[-1], shape[:-1])]
-    if "binary" in name or "hinge" in name:
+    if takes in YES_OR_NO:
         return rng.integers(0, 2, shape).astype("float32")
-    numbers = rng.normal(size=shape).astype("float32")
-    return np.abs(numbers) if any(kind in name for kind in POSITIVE) else numbers
+    if takes in NUMBERS + POSITIVE:
+        numbers = rng.normal(size=shape).astype("float32")
+        return np.abs(numbers) if takes in POSITIVE else numbers
+    raise ValueError(
+        f"`model` has an output with the loss {shown(loss)}, whose targets cannot be made up; it "
+        "takes a loss of Keras's own for each output, or pass data of your own instead."
+    )

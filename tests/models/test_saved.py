@@ -119,6 +119,7 @@ def _with_class(module, name, config=None, registered=None):
         (_with_class("keras.models", "load_model"), "holds an object of type load_model"),
         (_with_class("keras.src.utils.file_utils", "os"), "holds an object of type os"),
         (_with_class(None, "Own", registered="mine>Own"), "holds an object of type mine>Own"),
+        (_with_class("keras.layers", "Dense", registered="mine>C"), "holds an object of type mine"),
         (_with_class("keras.layers", "NoSuchLayer"), "holds an object of type NoSuchLayer"),
         (_with_class("keras.layers", "Lambda"), "holds a layer of type Lambda"),
         (_with_class("keras.layers", "TFSMLayer"), "holds a layer of type TFSMLayer"),
@@ -209,6 +210,56 @@ def test_targets_are_of_the_kind_the_loss_takes(loss, holds):
     x, y = made_up_data(model, samples=50)
     assert holds(y)
     assert np.isfinite(model.evaluate(x, y, verbose=0))
+
+
+@pytest.mark.parametrize(
+    ("loss", "like"),
+    [
+        ("bce", "binary_crossentropy"),
+        ("dice", "binary_crossentropy"),
+        (keras.losses.MeanSquaredError(name="sparse_mse"), "mse"),
+        (keras.losses.CategoricalCrossentropy(name="loss"), "categorical_crossentropy"),
+    ],
+)
+def test_neither_the_alias_nor_the_name_of_a_loss_decides_its_targets(loss, like):
+    targets = []
+    for given in (loss, like):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+        model.compile("sgd", loss=given)
+        targets.append(made_up_data(model, samples=50)[1])
+    np.testing.assert_array_equal(*targets)
+
+
+def test_every_loss_of_keras_but_ctc_has_targets():
+    own = [
+        name
+        for name in dir(keras.losses)
+        if name[0].islower() and name not in ("get", "serialize", "deserialize", "ctc")
+    ]
+    assert len(own) > 15
+    for name in own:
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+        model.compile("sgd", loss=getattr(keras.losses, name))
+        assert np.isfinite(made_up_data(model, samples=10)[1]).all()
+
+
+def _of_its_own(y_true, y_pred):
+    return y_pred - y_true
+
+
+@pytest.mark.parametrize("loss", ["ctc", _of_its_own, {"a": "mse"}])
+def test_targets_of_an_unknown_loss_are_not_made_up(loss):
+    x = keras.Input((4,))
+    model = keras.Model(x, {"a": keras.layers.Dense(2)(x), "b": keras.layers.Dense(3)(x)})
+    model.compile("sgd", loss=loss if isinstance(loss, dict) else {"a": loss, "b": loss})
+    with pytest.raises(ValueError, match=r"`model` has an output with the loss .* cannot be made"):
+        made_up_data(model)
+
+
+def test_the_one_symbol_of_a_tiny_vocabulary_is_in_range():
+    model = keras.Sequential([keras.Input((5,), dtype="int32"), keras.layers.Embedding(1, 2)])
+    model.compile("sgd", loss="mse")
+    assert not made_up_data(model)[0].any()
 
 
 def test_several_outputs_get_a_target_each():
