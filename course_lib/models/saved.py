@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,16 @@ FOREIGN = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 # … and functions of these modules. Numbers in the description are written as if they were objects.
 FUNCTIONS = (keras.activations, keras.losses, keras.metrics)
 NUMBERS = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__complex__", "__slice__")
+
+LONGEST = 20_000_000  # bytes of a description, unpacked
+NOT_READABLE = (  # damaged, encrypted or packed in another way, or no description
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    ValueError,
+    RuntimeError,  # and so RecursionError and NotImplementedError
+)
 
 INSTEAD = "build the model in Python, where you can read what runs, and pass the model itself"
 
@@ -73,10 +84,15 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
     if not file.is_file():
         what = "is a folder" if file.is_dir() else "does not exist"
         raise FileNotFoundError(f"`path` is {str(path)!r}, which {what}; it takes a saved model.")
-    if file.suffix in (".h5", ".hdf5"):
+    if file.name.lower().endswith((".h5", ".hdf5")):
         raise ValueError(
             f"`path` is {file.name!r}, of the older HDF5 format, where code cannot be told from "
             'weights; it takes a file made by `model.save("model.keras")`.'
+        )
+    if not file.name.endswith(".keras"):
+        raise ValueError(
+            f"`path` is {file.name!r}; it takes a file whose name ends with .keras, made by "
+            '`model.save("model.keras")`.'
         )
     for described in _objects(_description(file)):
         reason = _refused(described)
@@ -90,8 +106,10 @@ def _description(file: Path) -> Any:
     """Return `config.json` of the archive."""
     try:
         with zipfile.ZipFile(file) as archive:
+            if archive.getinfo("config.json").file_size > LONGEST:
+                raise ValueError("no description is as long as that")
             return json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError):
+    except NOT_READABLE:
         raise ValueError(
             f"`path` is {file.name!r}, which is no saved model; it takes a file made by "
             '`model.save("model.keras")`.'
@@ -125,9 +143,9 @@ def _refused(described: dict[str, Any]) -> str:
         return ""
     if name in FOREIGN:
         return f"holds a layer of type {name}, which brings code of its own"
-    if not _is_part_of_keras(module, name):
-        whole = described.get("registered_name") or name
-        return f"holds an object of type {whole}, which is no part that Keras has"
+    registered = described.get("registered_name") or name
+    if registered != name or not _is_part_of_keras(module, name):  # Keras looks it up by both
+        return f"holds an object of type {registered}, which is no part that Keras has"
     if isinstance(config, dict) and isinstance(config.get("vocabulary"), str):
         return f"would read the file {shown(config['vocabulary'])}"
     return ""
