@@ -18,6 +18,8 @@ SICK = {
 WELL = ("patient B", "patient G")
 HEALTHY = "healthy"
 PATIENTS = tuple(sorted((*SICK, *WELL)))
+NOBODY_HAS = ("clipping too tight", "dead units", "shuffled labels", "too few units")
+FAULTS = tuple(sorted((*SICK.values(), *NOBODY_HAS, HEALTHY), key=str.lower))
 
 WHERE_TO_LOOK = {
     "patient A": "Look at its inputs: one bar is not like the others.",
@@ -51,9 +53,15 @@ def my_diagnoses():
 
 def judge_diagnoses(said):
     """Say how many are right, and where to look again; nothing where all ten are."""
-    right = my_diagnoses()
-    given = {name: _plain(fault) for name, fault in dict(said).items() if _plain(fault)}
-    strange = [fault for fault in given.values() if fault not in {*right.values(), ""}]
+    if not isinstance(said, dict):
+        return "It takes a dict: a fault for every patient."
+    right = {name: _plain(fault) for name, fault in my_diagnoses().items()}
+    given = {name: _plain(fault) for name, fault in said.items() if _plain(fault)}
+    nobody = [name for name in given if name not in PATIENTS]
+    if nobody:
+        return f"{nobody[0]!r} is no patient; their names are 'patient A' to 'patient J'."
+    known = {_plain(fault) for fault in FAULTS}
+    strange = [said[name] for name in given if given[name] not in known]
     if strange:
         return f"{strange[0]!r} is not in the list of faults; copy a line of it as it stands."
     wrong = [name for name in PATIENTS if name in given and given[name] != right[name]]
@@ -67,7 +75,10 @@ def judge_diagnoses(said):
 
 
 def _plain(fault):
-    return fault.strip(" .…") if isinstance(fault, str) else ""
+    """Return what is said in small letters, without what stands around it; "" for a gap."""
+    if fault is None or fault is ...:
+        return ""
+    return fault.strip(" .…").lower() if isinstance(fault, str) else str(fault)
 
 
 def _all(fault):
@@ -84,7 +95,7 @@ DIAGNOSES = Exercise(
             "everybody is healthy",
             lambda: _all(HEALTHY),
             "2 of 10 are right, and eight owners are disappointed. Look at the first losses: who "
-            "gets below the dashed line at once?",
+            "is far below the dashed line within twenty steps?",
         ),
         Mistake(
             "everybody has a wrong rate",
@@ -108,9 +119,11 @@ DIAGNOSES = Exercise(
         ),
     ],
     hints=(
-        "Begin with the first losses: who learns at once is not ill, whatever else you find.",
-        "One look tells A, D, F and H apart from the rest: inputs, masks, time steps, norms.",
-        "C, I and J all lose their gradient: C has sigmoids, I has gates, J has neither.",
+        "Begin with the first losses: two are far below the line within twenty steps, and well. A "
+        "third gets below it slowly, and not far.",
+        "One look tells A, D, F and H apart from the rest: inputs, masks, time steps, Batch Norm.",
+        "C, I and J all lose their gradient: C has sigmoids, I has gates, J has neither. E's "
+        "arrives. (The solution is a dict: what follows `return` goes behind `DIAGNOSES =`.)",
     ),
     afterword="The envelopes are opened below.",
 )
@@ -141,6 +154,9 @@ def judge_prescriptions(given):
         for name, treatment in dict(given).items()
         if name in cures and _plain(treatment)
     }
+    strange = [name for name in given if name not in cures]
+    if strange:
+        return f"{strange[0]!r} is no patient; their names are 'patient A' to 'patient J'."
     if not recovered:
         return "Nobody has got anything yet."
     ill = [name for name, share in recovered.items() if share < CURED]
@@ -179,7 +195,9 @@ PRESCRIPTIONS = Exercise(
     hints=(
         "Name the fault first; most treatments say in their name which fault they take away.",
         "The two who are healthy get “nothing”. Several patients have more than one cure.",
-        "my_prescriptions = one change each: `learn.solution` shows them all.",
+        "A: its inputs. D: its mask. E: its rate. F: clipping. I: the forget bias, the larger "
+        "dose. C, H and J: a skip connection, or Batch Norm that learns. (The solution is a dict: "
+        "what follows `return` goes behind `PRESCRIPTIONS =`.)",
     ),
     afterword="Eight cures, each of one change.",
 )
@@ -230,7 +248,7 @@ RECOVERED = Exercise(
 
 
 def my_verdict():
-    """Return "harm": a ratio is no illness while the network learns."""
+    """Return "harm": a ratio is no illness by itself."""
     return "harm"
 
 
@@ -243,8 +261,8 @@ RATIO = Exercise(
         Mistake(
             "size",
             "size",
-            "Then patient B would be ill: a thousandth arrives at its first step, and it is right "
-            "in 99 of 100 cases.",
+            "Then patient B would be ill: about a thousandth arrives at its first step before it "
+            "is trained, and it is right in 99 of 100 cases afterwards.",
         ),
         Mistake(
             "steps",
@@ -264,7 +282,8 @@ RATIO = Exercise(
         "What do their first losses do?",
         '"harm"',
     ),
-    afterword="And the best proof of harm is a cure: take the suspect away, and it learns.",
+    afterword="Then a cure that takes away the suspect and nothing else speaks for it. And not to "
+    "learn is one harm of several: patient D's loss falls, and its data are hidden all the same.",
 )
 
 EXERCISES = [DIAGNOSES, PRESCRIPTIONS, RECOVERED, RATIO]

@@ -19,7 +19,7 @@ QUIZZES = [
             ),
             Option(
                 "The gradient vanishes",
-                "It does for some. Patient D gets a fine gradient, of padding.",
+                "It does for some. Patient A's inputs are out of scale; E's gradient arrives.",
             ),
         ],
     ),
@@ -34,7 +34,8 @@ QUIZZES = [
             ),
             Option(
                 "Perhaps: try other seeds, and the network without it",
-                "Right. A cure counts when it works again, and when nothing works less well.",
+                "Right. And ask what else the cure has changed: a skip connection cures three "
+                "patients with three different faults, and so names none of them.",
                 right=True,
             ),
             Option(
