@@ -38,6 +38,7 @@ from course_lib.maths.optimizers import (
     Momentum,
     Nesterov,
     RMSProp,
+    WarmUp,
     descend,
     descent,
 )
@@ -336,6 +337,8 @@ CASES = [
         _call(GradientDescent(lambda t, wrong=wrong: wrong).step, 1.0, 1.0)
         for wrong in (0, -1, np.nan, None)
     ],
+    *[_call(WarmUp, wrong, 10) for wrong in (0, -1.0, np.nan, np.inf, None, "fast")],
+    *[_call(WarmUp, 0.1, wrong) for wrong in (0, -1, 2.5, None, "3")],
     *[_call(descend, wrong, [1.0], Adam(0.1), 3) for wrong in (None, X, "slope")],
     *[
         _call(descend, lambda theta, wrong=wrong: wrong, [1.0, 2.0], Adam(0.1), 3)
