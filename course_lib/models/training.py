@@ -30,7 +30,7 @@ import tensorflow as tf
 from course_lib import data
 from course_lib.checks import function, instance, number, positive_int, positive_number, shown
 from course_lib.models.batches import check_batch
-from course_lib.models.recording import all_variables, network_variables, value_of
+from course_lib.models.recording import all_layers, all_variables, network_variables, value_of
 
 __all__ = ["History", "RecordError", "accuracy", "begin_anew", "fit", "recorded", "watched"]
 
@@ -638,8 +638,8 @@ def _step(
     model: keras.Model, x: Any, y: Any, loss: Any, optimizer: Any
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return the function of one update; it takes the rows of a batch and returns its loss."""
-    if model.built and not optimizer.built:  # else the first step is traced twice, to make them
-        optimizer.build(model.trainable_variables)
+    if all(layer.built for layer in (model, *all_layers(model))) and not optimizer.built:
+        optimizer.build(model.trainable_variables)  # else the first step is traced twice for it
 
     @tf.function(reduce_retracing=True)
     def step(rows: tf.Tensor) -> tf.Tensor:

@@ -50,6 +50,22 @@ def test_is_sgd_with_momentum():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(("activation", "traces"), [("tanh", 1), (keras.layers.PReLU(), 2)])
+def test_a_step_is_traced_once_if_all_its_variables_are_there(activation, traces):
+    """A PReLU that is an activation is built in the first step, and the optimiser after it."""
+    cross_entropy, traced = keras.losses.SparseCategoricalCrossentropy(from_logits=True), []
+
+    def counted(y_true, y_pred):
+        traced.append(1)
+        return cross_entropy(y_true, y_pred)
+
+    hidden = keras.layers.Dense(4, activation=activation)
+    model = keras.Sequential([keras.Input((8,)), hidden, keras.layers.Dense(3)])
+    history = training.fit(model, X, Y, steps=4, optimizer=keras.optimizers.Adam(), loss=counted)
+    assert history.steps == 4
+    assert len(traced) == traces
+
+
 def test_the_seed_decides_the_order():
     runs = [training.fit(small(), X, Y, steps=5, seed=seed).losses for seed in (1, 1, 2)]
     assert np.array_equal(runs[0], runs[1])
