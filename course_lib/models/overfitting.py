@@ -8,7 +8,7 @@ in two parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from course_lib.checks import (
     shown,
 )
 from course_lib.models.time_steps import by_time_step
-from course_lib.models.training import begin_anew
+from course_lib.models.training import batches, begin_anew
 from course_lib.models.words import bag_of_words, encode_words, word_vocabulary
 
 __all__ = [
@@ -336,24 +336,6 @@ def temperature(logits: Any, y: Any) -> float:
     """
     z = as_array("logits", logits, ndim=1)
     return float(min(np.geomspace(0.1, 1000, 161), key=lambda T: score(z / T, y)[0]))
-
-
-def batches(size: int, batch: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of `steps` batches of whole epochs, each in a new random order.
-
-    Parameters
-    ----------
-    size, batch, steps, seed : int
-        A batch is no larger than the `size` samples.
-    """
-    batch = min(positive_int("batch", batch), positive_int("size", size))
-    rng, made = np.random.default_rng(seed), 0
-    while made < steps:
-        order = rng.permutation(size)
-        for first in range(0, size - batch + 1, batch):
-            if made < steps:
-                yield order[first : first + batch]
-                made += 1
 
 
 def runs(

@@ -32,7 +32,16 @@ from course_lib.checks import function, instance, number, positive_int, positive
 from course_lib.models.batches import check_batch
 from course_lib.models.recording import all_layers, all_variables, network_variables, value_of
 
-__all__ = ["History", "RecordError", "accuracy", "begin_anew", "fit", "recorded", "watched"]
+__all__ = [
+    "History",
+    "RecordError",
+    "accuracy",
+    "batches",
+    "begin_anew",
+    "fit",
+    "recorded",
+    "watched",
+]
 
 BATCH_SIZE = 64  # samples of a step, unless there are fewer
 
@@ -209,8 +218,8 @@ def fit(
             _tell(callbacks, "set_params", {"steps": steps - len(losses), "loss": loss})
             _tell(callbacks, "set_model", model)
             _tell(callbacks, "on_train_begin")
-            batches = _batches(size, config["batch_size"], steps, config["seed"])
-            for rows in islice(batches, len(losses), None):
+            path = batches(size, config["batch_size"], steps, config["seed"])
+            for rows in islice(path, len(losses), None):
                 if requests:
                     raise KeyboardInterrupt
                 _tell(callbacks, "on_train_batch_begin", len(losses))
@@ -654,17 +663,22 @@ def _step(
     return step
 
 
-def _batches(size: int, batch_size: int, steps: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield the row numbers of `steps` batches; each epoch in a new random order."""
-    rng = np.random.default_rng(seed)
-    made = 0
-    while True:
+def batches(size: int, batch: int, steps: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield the rows of `steps` batches of whole epochs, each in a new random order.
+
+    Parameters
+    ----------
+    size, batch, steps, seed : int
+        A batch is no larger than the `size` samples.
+    """
+    batch = min(positive_int("batch", batch), positive_int("size", size))
+    rng, made = np.random.default_rng(seed), 0
+    while made < steps:
         order = rng.permutation(size)
-        for first in range(0, size - batch_size + 1, batch_size):
-            if made == steps:
-                return
-            yield order[first : first + batch_size]
-            made += 1
+        for first in range(0, size - batch + 1, batch):
+            if made < steps:
+                yield order[first : first + batch]
+                made += 1
 
 
 def _plain_config(config: Mapping[str, Any]) -> dict[str, Any]:

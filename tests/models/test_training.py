@@ -109,7 +109,7 @@ def test_who_begins_anew_takes_only_its_like():
 
 
 def test_epochs_visit_every_sample_once():
-    rows = np.concatenate([*training._batches(200, 50, 8, seed=3)])
+    rows = np.concatenate([*training.batches(200, 50, 8, seed=3)])
     assert rows.shape == (400,)
     assert np.array_equal(np.sort(rows[:200]), np.arange(200))
     assert np.array_equal(np.sort(rows[200:]), np.arange(200))
@@ -263,7 +263,7 @@ def test_interrupted_before_the_first_step(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_batches", interrupt)
+    monkeypatch.setattr(training, "batches", interrupt)
     history = training.fit(small(), X, Y, steps=10)
     assert history.steps == 0
     assert np.isnan(history.final_loss)
