@@ -50,11 +50,12 @@ import tensorflow as tf
 from course_lib.checks import instance, positive_int
 from course_lib.models.diagnosis import diagnose
 from course_lib.models.training import begin_anew, recorded
-from course_lib.models.treatments import TREATMENTS, Plan, Treatment, network
+from course_lib.models.treatments import TREATMENTS, Plan, network
 from course_lib.models.ward_patients import WARD, Patient
 
 __all__ = [
     "CURED",
+    "NOTHING",
     "TREATMENTS",
     "WARD",
     "Patient",
@@ -67,6 +68,7 @@ __all__ = [
 ]
 
 BATCH = 32
+NOTHING = "nothing"  # what the healthy are prescribed
 CURED = 0.8  # of the way from the trivial answer to the healthy twin
 CONFIG = {"feed_forward": list(range(11, 19)), "recurrent": list(range(11, 15)), "diagnosed": [11]}
 
@@ -150,7 +152,7 @@ def treat(patient: str | Patient, treatment: str, seed: int = 1) -> Recovery:
     patient : str or Patient
         A name in `WARD`, or one of its patients.
     treatment : str
-        A name in `TREATMENTS`.
+        A name in `TREATMENTS`, or "nothing": the untreated network, which is not trained twice.
     seed : int
         For the weights, the order of the samples and, of sequences, the samples themselves.
 
@@ -167,16 +169,16 @@ def treat(patient: str | Patient, treatment: str, seed: int = 1) -> Recovery:
     if isinstance(patient, str):
         patient = WARD[patient]
     instance("patient", patient, Patient, "a name such as 'patient A', or a patient of `WARD`")
-    prescribed: Treatment = TREATMENTS[treatment]
     seed = positive_int("seed", seed, minimum=0)
-    changed = prescribed.change(patient.plan)
+    plan = patient.plan
+    changed = plan if treatment == NOTHING else TREATMENTS[treatment].change(plan)
     applies = isinstance(changed, Plan)
-    untreated = _trained(patient.name, patient.plan, seed)
+    untreated = _trained(patient.name, plan, seed)
     twin = _trained(patient.name, patient.twin, seed)
     treated = _trained(patient.name, changed, seed) if isinstance(changed, Plan) else untreated
     return Recovery(
         patient=patient.name,
-        treatment=prescribed.name,
+        treatment=treatment,
         seed=seed,
         applies=applies,
         remark="" if isinstance(changed, Plan) else changed,

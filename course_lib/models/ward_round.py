@@ -11,11 +11,10 @@ from typing import Any
 
 from course_lib.checks import shown
 from course_lib.models.treatments import TREATMENTS
-from course_lib.models.ward import WARD, Recovery, treat
+from course_lib.models.ward import NOTHING, WARD, treat
 
 __all__ = ["NOTHING", "Treated", "treated"]
 
-NOTHING = "nothing"
 GAPS = (None, ..., "", "...")  # what stands where nobody has prescribed yet
 
 
@@ -55,13 +54,12 @@ def treated(prescriptions: Any, *, seed: int = 1, say: Callable[[str], None] = p
     kept: dict[str, str] = {}
     recovered: dict[str, float] = {}
     for name, treatment in _readable(prescriptions, say):
-        recovery = treat(name, "more units" if treatment == NOTHING else treatment, seed)
-        share = _untreated(recovery) if treatment == NOTHING else recovery.recovered
-        kept[name], recovered[name] = treatment, float(share)
+        recovery = treat(name, treatment, seed)
+        kept[name], recovered[name] = treatment, recovery.recovered
         if treatment == NOTHING:
             say(
                 f"{name}, nothing: {recovery.untreated:.0%} of fresh samples are right, "
-                f"{recovery.twin:.0%} for the healthy twin. Recovered: {share:.2f}."
+                f"{recovery.twin:.0%} for the healthy twin. Recovered: {recovery.recovered:.2f}."
             )
         else:
             mark = "✓" if recovery.cured else "·"
@@ -83,8 +81,3 @@ def _readable(prescriptions: dict[Any, Any], say: Callable[[str], None]) -> Iter
 
 def _is_gap(treatment: Any) -> bool:
     return isinstance(treatment, str) and treatment in GAPS
-
-
-def _untreated(recovery: Recovery) -> float:
-    share = (recovery.untreated - recovery.trivial) / (recovery.twin - recovery.trivial)
-    return min(max(share, 0.0), 1.0)
