@@ -23,8 +23,8 @@ MISSING = (
     "No audit is stored yet: `python -m course_lib audit` runs every chapter under 40 seeds, which "
     "takes hours, and writes it to `data/audit.json`."
 )
-CHAPTERS = ("Chapter", "Code cells", "Seeds", "Sentences", "Held with every seed", "Nearest")
-CLAIMS = ("Claim", "Sentence", "Needs", "Held", "Worst seed", "It measured", "Room")
+CHAPTERS = ("Chapter", "Code cells", "Seeds", "Sentences", "Held with every seed", "Little room")
+CLAIMS = ("Claim", "Sentence", "Needs", "Held", "Worst seed", "It measured", "Room", "In spans")
 
 
 def audited() -> dict[str, dict[str, Any]]:
@@ -49,8 +49,11 @@ def changed() -> list[str]:
 def audit() -> None:
     """Show how often each claim held: a line a chapter, and below it, folded, a line a claim.
 
-    Room is the factor by which the worst seed is inside its bound. Chapters whose code cells have
-    changed since are named; where there is no audit, a sentence says how to make one.
+    Room is the factor by which the worst seed is inside its bound; in spans, how many times what
+    the seeds differ by fits between it and the bound. A bound has little room where the first is
+    below 2 (half a decade, where the seeds span decades) and the second below a half. Chapters
+    whose code cells have changed since are named; where there is no audit, a sentence says how to
+    make one.
     """
     tables = audited()
     if not tables:
@@ -101,7 +104,7 @@ def _warning(late: list[str]) -> str:
 
 
 def _of_chapter(number: str, chapter: dict[str, Any], late: list[str]) -> Row:
-    """Return a chapter's row: its code, its seeds, how many claims held, which came nearest."""
+    """Return a chapter's row: its code, its seeds, how many claims held, which with little room."""
     claims = chapter["claims"]
     always = sum(row["held"] == row["runs"] for row in claims)
     lowest = min((row["held"] / row["runs"] for row in claims), default=1.0)
@@ -111,24 +114,14 @@ def _of_chapter(number: str, chapter: dict[str, Any], late: list[str]) -> Row:
         f"{chapter['seeds']}",
         f"{len(claims)}",
         f"{always}" + ("" if always == len(claims) else f" (lowest share {lowest:.2f})"),
-        _nearest(claims),
+        page.listed(row["claim"] for row in claims if row["has_little_room"]) or "none",
     )
 
 
-def _nearest(claims: list[dict[str, Any]]) -> str:
-    """Return which claim of a chapter came nearest to its bound, with which seed, and how near.
-
-    An exact claim, in which no random number is, comes as near with every seed, and is left out.
-    """
-    bounds = [row for row in claims if row["kind"] == "bound" and row["room"] is not None]
-    if not bounds:
-        return "none has a bound"
-    row = min(bounds, key=lambda row: row["room"])
-    return f"{row['claim']}, seed {row['worst_seed']}: {page.figure_text(row['room'])} times"
-
-
 def _of_claim(row: dict[str, Any]) -> Row:
-    room = "no bound" if row["room"] is None else f"{page.figure_text(row['room'])} times"
+    def times(key: str) -> str:
+        return "" if row[key] is None else f"{page.figure_text(row[key])} times"
+
     return (
         row["claim"],
         row["sentence"],
@@ -136,7 +129,8 @@ def _of_claim(row: dict[str, Any]) -> Row:
         f"{row['held']} of {row['runs']}",
         f"{row['worst_seed']}",
         page.figure_text(row["worst"]),
-        room,
+        times("room"),
+        times("spans"),
     )
 
 

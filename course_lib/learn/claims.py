@@ -42,7 +42,8 @@ class Measured:
     kind: str
     holds: bool
     settles: tuple[str, ...]
-    room: float | None = None  # the factor by which it is inside its bound, where there is one
+    limits: tuple[float | None, float | None] = (None, None)  # below and above it
+    room: float | None = None  # the factor by which it is inside them, where there is one
 
 
 def seed() -> int:
@@ -108,6 +109,8 @@ def claim(
     checks.one_of("kind", kind, CLAIM_KINDS)
     value = one_figure("measured", measured)
     holds, condition = _judge(value, below, above, between, equals, tolerance)
+    low, high = (above, below) if between is None else between
+    limits = (_plain(low), _plain(high))
     result = Measured(
         id,
         page.fill_in(sentence, value),
@@ -116,7 +119,8 @@ def claim(
         kind,
         holds,
         _ledger_ids(settles),
-        _room(value, below, above, between),
+        limits,
+        _room(value, limits),
     )
     _measured[id] = result
     _append(result)
@@ -205,25 +209,26 @@ def _judge(
 
 
 def _room(
-    value: float | int | bool | str,
-    below: float | None,
-    above: float | None,
-    between: tuple[float, float] | None,
+    value: float | int | bool | str, limits: tuple[float | None, float | None]
 ) -> float | None:
-    """Return the factor by which a figure is inside its bound, below 1 where it is outside.
+    """Return the factor by which a figure is inside its limits, below 1 where it is outside.
 
-    None where there is no bound, or no finite factor leads to it, as where one of the two is not
+    None where there is no limit, or no finite factor leads to it, as where one of the two is not
     positive.
     """
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    low, high = between if between is not None else (above, below)
+    low, high = limits
     ratios = [(high, value)] if high is not None else []
     ratios += [(value, low)] if low is not None else []
     if not ratios or not all(a > 0 and b > 0 for a, b in ratios):
         return None
     room = min(a / b for a, b in ratios)
     return room if math.isfinite(room) else None
+
+
+def _plain(limit: float | None) -> float | None:
+    return None if limit is None else float(limit)
 
 
 def _is_number(value: object) -> bool:

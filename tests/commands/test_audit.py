@@ -29,7 +29,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(audit, "FINISHED", tmp_path / ".audit")
 
 
-def claim(name, measured, *, holds=True, room=None, kind="bound"):
+def claim(name, measured, *, holds=True, room=None, kind="bound", limits=(None, 40)):
     return {
         "id": name,
         "measured": measured,
@@ -38,6 +38,7 @@ def claim(name, measured, *, holds=True, room=None, kind="bound"):
         "room": room,
         "kind": kind,
         "condition": "below 40",
+        "limits": list(limits),
     }
 
 
@@ -87,8 +88,47 @@ def test_a_claim_that_a_run_did_not_reach_did_not_hold():
 
 
 def test_a_bound_with_little_room_is_named():
-    jobs = finished([claim("01-a", 30.0, room=1.33)])
-    assert "only a factor of 1.33" in "\n".join(audit.report({"01": audit.table(jobs)}))
+    jobs = finished([claim("01-a", 30.0, room=1.33)], [claim("01-a", 5.0, room=8.0)])
+    said = "\n".join(audit.report({"01": audit.table(jobs)}))
+    assert "01-a: held, but seed 1 has little room: it measured 30.0, needed: below 40" in said
+
+
+BELOW, BETWEEN = (None, 40.0), (0.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("figures", "limits", "little"),
+    [
+        ((20.0, 1.9), BELOW, True),  # decades: the worst is a factor of two away, not √10
+        ((12.0, 1.0), BELOW, False),  # half a decade,
+        ((20.0, 3.0), BELOW, False),  # no decades, and a factor of two
+        ((30.0, 14.0), BELOW, False),  # more than half of what the seeds differ by is left
+        ((30.0, 5.0), BELOW, True),
+        ((39.0, 39.0), BELOW, False),  # all seeds alike
+        ((1.02, 0.98), BETWEEN, False),
+        ((1.7, 0.9), BETWEEN, True),
+        ((-3.0, 9.0), (-4.0, None), True),  # no factor leads from -3 to -4
+        ((-3.0, -2.0), (-4.0, None), False),
+        ((float("inf"), 50.0), (40.0, None), True),
+    ],
+)
+def test_room_is_a_factor_or_what_the_seeds_differ_by(figures, limits, little):
+    def room(value):
+        low, high = limits
+        factors = [high / value] if high else []
+        factors += [value / low] if low else []
+        return min(factors) if min(factors) > 0 and value > 0 else None
+
+    by_seed = {
+        seed: claim("01-a", value, room=room(value), limits=limits)
+        for seed, value in enumerate(figures, 1)
+    }
+    assert audit.row("01-a", by_seed, len(figures))["has_little_room"] == little
+
+
+def test_an_exact_claim_needs_no_room():
+    by_seed = {1: claim("01-a", 39.0, room=1.03, kind="exact"), 2: claim("01-a", 3.0, room=13.3)}
+    assert not audit.row("01-a", by_seed, 2)["has_little_room"]
 
 
 @pytest.fixture

@@ -220,3 +220,17 @@ def test_the_room_to_a_bound_is_a_finite_factor_or_none(measured, bound, room, m
     monkeypatch.setenv("COURSE_STRICT", "0")  # one of the figures is outside its bound
     claim("01-room", "It is {measured}.", measured, **bound)
     assert measured_claims()[-1].room == room
+
+
+@pytest.mark.parametrize(
+    ("bound", "limits"),
+    [
+        ({"below": np.float32(8)}, (None, 8.0)),
+        ({"above": 2}, (2.0, None)),
+        ({"between": [1, 6]}, (1.0, 6.0)),
+        ({"equals": 3}, (None, None)),
+    ],
+)
+def test_the_limits_of_a_claim_are_plain_numbers(bound, limits):
+    claim("01-limits", "It is {measured}.", 3, **bound)
+    assert measured_claims()[-1].limits == limits
