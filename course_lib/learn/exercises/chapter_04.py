@@ -154,7 +154,7 @@ def share_inputs(rng):
 
 FORETELL = Exercise(
     id="04-foretell",
-    task="Foretell what depth does to a gradient between layers with Batch Norm.",
+    task="Predict what depth does to a gradient between layers with Batch Norm.",
     reference=share_after,
     inputs=share_inputs,
     tolerance=0.05,
