@@ -180,11 +180,12 @@ def jacobian_products(
     """
     if not isinstance(layer, keras.layers.RNN):
         inner = isinstance(layer, keras.layers.Bidirectional)
-        hint = ": one of its two, such as `layer.forward_layer`" if inner else ""
-        raise TypeError(
-            f"`layer` is {shown(layer)}; it takes a recurrent layer of Keras{hint}, such as "
-            "`model.layers[0]`."
+        hint = (
+            "one of its two, such as `layer.forward_layer`"
+            if inner
+            else "such as `model.layers[0]`"
         )
+        raise TypeError(f"`layer` is {shown(layer)}; it takes a recurrent layer of Keras, {hint}.")
     count = positive_int("singular_lags", singular_lags)
     takes = "what the layer reads, of shape (batch, time, features)"
     array = as_array("x", x, ndim=3, dtype=None, takes=takes)

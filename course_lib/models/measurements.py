@@ -249,7 +249,7 @@ class Measurement:
     def _measure(self, x: Any, y: Any, weight: Any, seed: tf.Tensor) -> tuple[Any, Any, Any]:
         model = self._model()
         assert model is not None
-        objective = objective_of(model, self._loss, Batch(x, y, weight, ()), caller="by_time_step")
+        objective = objective_of(model, self._loss, Batch(x, y, weight, ()))
         layers = {
             layer: name for layer, name in recurrent_layers(model).items() if name in self._names
         }

@@ -126,6 +126,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self._step = 0  # updates made so far
         self.planned_steps = 0
         self._looks: list[dict[str, np.ndarray]] = []
+        self._records: list[str] = []  # that were measured at those looks
         self._before: list[list[tf.Tensor]] | None = (
             None  # weights, when the next step changes them
         )
@@ -191,7 +192,11 @@ class GradientMonitor(keras.callbacks.Callback):
     # --- what Keras calls ---------------------------------------------------------------------
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Take the model in; one that was watched before goes on where it stopped."""
+        """Take the model in; one that was watched before goes on where it stopped.
+
+        One that was compiled anew since then, perhaps with layers frozen, is looked at anew. What
+        was measured before is kept as long as the layers are the same.
+        """
         if getattr(self.model, "steps_per_execution", 1) != 1:
             raise ValueError(
                 f"the model makes {self.model.steps_per_execution} steps at a time "
@@ -213,10 +218,11 @@ class GradientMonitor(keras.callbacks.Callback):
         if not self.is_training:
             return
         self._finish_update()
-        is_due = self._step % self.every == 0 or not self._looks
+        is_traced = self._flow is not None and bool(self._flow.names)
+        is_due = self._step % self.every == 0 or not is_traced
         is_new = not self._looks or self._looks[-1]["steps"] != self._step
         if self.model.built and is_due:
-            if is_new:
+            if is_new or not is_traced:
                 self._look()
             self._before = self._flow.weights() if self._flow else None
         self._step += 1
@@ -245,9 +251,9 @@ class GradientMonitor(keras.callbacks.Callback):
             return
         x, y, sample_weight = self._probe
         batch = check_batch(self.model, x, y, sample_weight)
-        objective = objective_of(self.model, loss, batch, caller="GradientMonitor")
+        objective = objective_of(self.model, loss, batch)
         self._flow = TracedFlow(self.model, batch, objective, self._training)
-        self._signature = signature
+        self._signature, self._before = signature, None
 
     def _look(self) -> None:
         if self._flow is None:
@@ -268,6 +274,10 @@ class GradientMonitor(keras.callbacks.Callback):
                 look |= {
                     name: np.asarray(probe(self.model)) for name, probe in self._probes.items()
                 }
+        if self._records != self._flow.names:  # a layer was added or taken away
+            self._looks, self._records = [], list(self._flow.names)
+        if self._looks and self._looks[-1]["steps"] == self._step:  # compiled anew since then
+            self._looks.pop()
         self._looks.append(look)
         self._log(look)
         self._tell()

@@ -29,13 +29,11 @@ def in_one_sentence(sentence: str) -> Iterator[None]:
         yield
     except FlowError:
         raise
-    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+    except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
         raise FlowError(f"{sentence}: {_reason(error)}.") from error
 
 
-def objective_of(
-    model: keras.Model, loss: Any, batch: Any, *, caller: str = "by_layer"
-) -> Callable[[Any], tf.Tensor]:
+def objective_of(model: keras.Model, loss: Any, batch: Any) -> Callable[[Any], tf.Tensor]:
     """Return the function from the model's outputs to the scalar that training would minimise.
 
     Parameters
@@ -44,8 +42,6 @@ def objective_of(
     loss : str, keras.losses.Loss, function, or a list or dict of them; or None
         None stands for the loss that the model is compiled with.
     batch : Batch
-    caller : str
-        The function that the reader called, for the sentence about a missing loss.
 
     Raises
     ------
@@ -54,25 +50,31 @@ def objective_of(
     """
     y, weight = batch.y, batch.sample_weight
     own = type(model).compute_loss is not keras.Model.compute_loss
+    names = list(getattr(model, "output_names", None) or ())
 
     def as_compiled(outputs: Any) -> tf.Tensor:
         if not own and getattr(model, "loss", None) is None and not model.losses:
             raise FlowError(
                 "`model` is not compiled with a loss, so there is nothing to differentiate; "
-                f'pass one: `{caller}(model, x, y, loss="mse")`.'
+                'pass one, such as `loss="mse"`.'
             )
         return model.compute_loss(x=batch.x, y=y, y_pred=outputs, sample_weight=weight)
 
     def as_given(outputs: Any) -> tf.Tensor:
         total = sum(
             _loss_object(one)(target, output, sample_weight=of_samples)
-            for one, target, output, of_samples in _pairs(loss, y, outputs, weight)
+            for one, target, output, of_samples in _pairs(loss, y, outputs, weight, names)
         )
         return sum(map(keras.ops.sum, model.losses), total)
 
     def objective(outputs: Any) -> tf.Tensor:
         if y is None and (loss is not None or getattr(model, "loss", None) is not None):
             raise FlowError("`y` is None; the loss takes one target a sample.")
+        if (loss is not None or not own) and _holds_text(y):
+            raise FlowError(
+                "`y` holds text; a loss takes numbers, so give each class one, as "
+                "`keras.layers.StringLookup` does."
+            )
         shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten(outputs)]
         with in_one_sentence(
             f"the loss cannot be computed from `y`, of shape {batch.y_shapes}, and the model's "
@@ -116,36 +118,64 @@ def _loss_object(loss: Any) -> keras.losses.Loss:
     return _Function(loss)
 
 
-def _pairs(loss: Any, y: Any, outputs: Any, weight: Any) -> list[tuple[Any, Any, Any, Any]]:
-    """Return (loss, y, output, sample weights) for each output of the model."""
+def _holds_text(y: Any) -> bool:
+    return any(getattr(part, "dtype", None) == tf.string for part in keras.tree.flatten(y))
+
+
+def _pairs(
+    loss: Any, y: Any, outputs: Any, weight: Any, names: list[str]
+) -> list[tuple[Any, Any, Any, Any]]:
+    """Return (loss, y, output, sample weights) for each output of the model.
+
+    Dicts go by the names of the outputs; outputs in a list have those of their layers, `names`.
+    """
     if isinstance(outputs, dict):
-        names = [*outputs]
-        by_name, targets_by_name = _by_name("loss", loss, names), _by_name("y", y, names)
-        of_samples = weight if isinstance(weight, dict) else dict.fromkeys(names, weight)
-        return [(by_name[n], targets_by_name[n], outputs[n], of_samples.get(n)) for n in names]
-    if not isinstance(outputs, list | tuple):
-        return [(loss, y, outputs, weight)]
-    losses = list(loss) if isinstance(loss, list | tuple) else [loss] * len(outputs)
-    weights = list(weight) if isinstance(weight, list | tuple) else [weight] * len(outputs)
-    targets = list(y) if isinstance(y, list | tuple) else [y]
-    for name, values in (("loss", losses), ("y", targets), ("sample_weight", weights)):
-        if len(values) != len(outputs):
-            raise FlowError(
-                f"`{name}` has {counted(len(values), 'part')}, the model has "
-                f"{counted(len(outputs), 'output')}; it takes one for each."
-            )
-    return list(zip(losses, targets, outputs, weights, strict=True))
-
-
-def _by_name(name: str, value: Any, outputs: list[str]) -> dict[str, Any]:
-    if name == "loss" and not isinstance(value, dict):
-        return dict.fromkeys(outputs, value)
-    if not isinstance(value, dict) or set(value) != set(outputs):
-        raise FlowError(
-            f"`{name}` is {shown(value)}; it takes a dict with the names of the model's outputs, "
-            f"{', '.join(outputs)}."
+        names, parts = [*outputs], [*outputs.values()]
+        if not isinstance(y, dict):
+            raise _not_by_name("y", y, names)
+        loss = loss if isinstance(loss, dict) else dict.fromkeys(names, loss)
+    else:
+        parts = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+    if isinstance(weight, dict):
+        weight = dict.fromkeys(names) | weight  # where there is none, all samples count alike
+    losses = loss if isinstance(loss, list | tuple | dict) else [loss] * len(parts)
+    weights = weight if isinstance(weight, list | tuple | dict) else [weight] * len(parts)
+    targets = y if isinstance(y, list | tuple | dict) else [y]
+    return list(
+        zip(
+            _in_order("loss", losses, names, len(parts)),
+            _in_order("y", targets, names, len(parts)),
+            parts,
+            _in_order("sample_weight", weights, names, len(parts)),
+            strict=True,
         )
-    return value
+    )
+
+
+def _in_order(name: str, values: Any, names: list[str], outputs: int) -> list[Any]:
+    """Return one value for each output, from a list or by their names."""
+    if isinstance(values, dict):
+        if not names:
+            raise FlowError(
+                f"`{name}` is {shown(values)}, and the model's outputs have no names; it takes a "
+                "list, one for each output."
+            )
+        if set(values) != set(names):
+            raise _not_by_name(name, values, names)
+        return [values[output] for output in names]
+    if len(values) != outputs:
+        raise FlowError(
+            f"`{name}` has {counted(len(values), 'part')}, the model has "
+            f"{counted(outputs, 'output')}; it takes one for each."
+        )
+    return list(values)
+
+
+def _not_by_name(name: str, value: Any, names: list[str]) -> FlowError:
+    return FlowError(
+        f"`{name}` is {shown(value)}; it takes a dict with the names of the model's outputs, "
+        f"{', '.join(names)}."
+    )
 
 
 def _reason(error: Exception) -> str:

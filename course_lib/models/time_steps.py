@@ -410,10 +410,11 @@ def _chosen(model: keras.Model, layer: Any) -> tuple[str, ...]:
         ]
     if not found:
         known = [*names.values()]
-        close = difflib.get_close_matches(wanted, known, n=1)
+        close = difflib.get_close_matches(wanted, known, n=1) if len(known) > 1 else []
         raise FlowError(
-            f"`layer` is {shown(wanted)}, no recurrent layer of this model; it takes one of "
-            f"{', '.join(known)}{f' (perhaps {close[0]})' if close else ''}."
+            f"`layer` is {shown(wanted)}, no recurrent layer of this model; it takes "
+            f"{'one of ' * (len(known) > 1)}{', '.join(known)}"
+            f"{f' (perhaps {close[0]})' if close else ''}."
         )
     return tuple(found)
 

@@ -76,6 +76,7 @@ BATCHES = {
     "y is None": ((X, None), r"`y` is None; the loss takes one target a sample"),
     "y has NaN": ((X, np.full(6, np.nan)), r"`y` holds NaN"),
     "y of another shape": ((X, np.zeros((6, 7, 2))), r"`y`, of shape \(6, 7, 2\)"),
+    "y is text": ((X, np.array(list("abcabc"))), r"`y` holds text; a loss takes numbers"),
     "y is objects": ((X, [object()] * 6), r"`y` is"),
 }
 
@@ -96,7 +97,7 @@ def test_by_layer_refuses_a_batch(model, case):
         ({"loss": keras.losses.MeanSquaredError}, r"`loss` is .*; it takes a name"),
         ({"loss": "mse"}, r"output, of shape \(6, 3\): Incompatible shapes: \[6\] vs. \[6,3\]\.$"),
         ({"loss": lambda y, p: None}, r"the loss cannot be computed from `y`, of shape \(6,\)"),
-        ({}, r"`model` is not compiled with a loss.*by_layer\(model, x, y, loss="),
+        ({}, r"`model` is not compiled with a loss.*pass one, such as `loss=\"mse\"`"),
         ({"loss": "mse", "training": "yes"}, r"`training` is 'yes'; it takes True or False"),
         ({"loss": "mse", "sample_weight": np.ones(5)}, r"`sample_weight` has 5 samples"),
         ({"loss": "mse", "sample_weight": np.full(6, np.inf)}, r"`sample_weight` holds NaN"),
@@ -138,6 +139,20 @@ def test_named_outputs(named_outputs):
     y = {"a": X[:, :2], "c": X[:, :3]}
     with pytest.raises(ValueError, match="the names of the model's outputs, a, b") as info:
         gradient_flow.by_layer(named_outputs, X, y, loss="mse")
+    one_sentence(info)
+
+
+def test_text_for_a_model_that_does_not_say_what_it_reads():
+    model = keras.Sequential([K.Dense(3)])
+    with pytest.raises(ValueError, match=r"cannot be run on `x`.*string to float") as info:
+        gradient_flow.by_layer(model, np.full((6, 4), "a"), Y, loss="mse")
+    one_sentence(info)
+
+
+def test_outputs_in_a_list_by_names_that_are_not_theirs(two_outputs):
+    y = [X[:, :2], X[:, :3]]
+    with pytest.raises(ValueError, match=r"`loss` is .*; it takes a dict with the names") as info:
+        gradient_flow.by_layer(two_outputs, X, y, loss={"a": "mse", "b": "mse"})
     one_sentence(info)
 
 

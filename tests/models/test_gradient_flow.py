@@ -298,6 +298,38 @@ def test_a_model_not_built_yet_is_built():
     assert model.built
 
 
+@pytest.mark.parametrize("by_name", ["loss", "y", "sample_weight", "all"])
+def test_outputs_in_a_list_may_be_named(by_name):
+    """Keras takes lists and dicts side by side; their names are those of the output layers."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(6, 4)).astype("float32")
+    inputs = keras.Input((4,))
+    outputs = [K.Dense(3, name="second")(inputs), K.Dense(1, name="first")(inputs)]
+    model = keras.Model(inputs, outputs)
+    lists = {
+        "y": [rng.integers(3, size=6), x[:, :1]],
+        "loss": [LOGITS, "mse"],
+        "sample_weight": [np.arange(6.0, dtype="float32"), np.ones(6, "float32")],
+    }
+    named = {name: dict(zip(["second", "first"], lists[name], strict=True)) for name in lists}
+    chosen = named if by_name == "all" else lists | {by_name: named[by_name]}
+    found, expected = (
+        gradient_flow.by_layer(
+            model, x, of["y"], loss=of["loss"], sample_weight=of["sample_weight"]
+        )
+        for of in (chosen, lists)
+    )
+    np.testing.assert_array_equal(found.activation_norms, expected.activation_norms)
+    model.compile(loss=chosen["loss"])
+    compiled = gradient_flow.by_layer(
+        model,
+        x,
+        chosen["y"],
+        sample_weight=lists["sample_weight"],  # Keras takes no others here
+    )
+    np.testing.assert_allclose(compiled.activation_norms, expected.activation_norms, rtol=1e-6)
+
+
 def test_sample_weights_count(zoo):
     model, x, y, loss = zoo("sequential")
     weight = np.array([0.0, 0, 0, 2, 0, 0, 0], "float32")

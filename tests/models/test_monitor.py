@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from course_lib import show
 from course_lib.models import gradient_flow, training
 from course_lib.models.monitor import GradientMonitor
 from course_lib.models.networks import dense_stack
@@ -223,6 +224,38 @@ def test_a_second_fit_goes_on_counting_and_another_model_starts_anew():
     assert np.isfinite(monitor.history["update_ratios"][0, 1:]).all()
     run(compiled(small()), X, Y, [monitor], epochs=1)
     np.testing.assert_array_equal(monitor.history["steps"], [0, 20, 24])
+
+
+@pytest.mark.parametrize(("every", "steps"), [(1, [0, 1, 2, 3, 4]), (20, [0, 2, 4])])
+def test_layers_that_are_frozen_between_two_fits(every, steps, tmp_path):
+    """Of the look between the two there is one, of the model as it was compiled last."""
+    model = compiled(small())
+    monitor = GradientMonitor(X[:32], Y[:32], every=every, log_dir=tmp_path)
+    picture = show.live(monitor)
+    run(model, X, Y, [monitor], epochs=1, batch_size=48)
+    model.layers[0].trainable = False
+    run(compiled(model), X, Y, [monitor], epochs=1, batch_size=48)
+    history = monitor.history
+    np.testing.assert_array_equal(history["steps"], steps)
+    seam = steps.index(2)
+    hidden = monitor.names.index("hidden_1")
+    assert (history["update_ratios"][:seam, hidden] > 0).all()
+    assert np.isnan(history["update_ratios"][seam:, hidden]).all()
+    assert np.isnan(history["weight_norms"][seam:, hidden]).all()
+    assert (history["update_ratios"][seam:-1, -1] > 0).all()
+    assert picture.figure().axes
+
+
+def test_another_layer_between_two_fits_starts_the_history_anew():
+    model = keras.Sequential([keras.Input((8,)), K.Dense(4, activation="relu"), K.Dense(3)])
+    monitor = GradientMonitor(X, Y, every=1)
+    run(compiled(model), X, Y, [monitor], epochs=1, batch_size=48)
+    model.pop()
+    model.add(K.Dense(5, activation="relu"))
+    model.add(K.Dense(3))
+    run(compiled(model), X, Y, [monitor], epochs=1, batch_size=48)
+    np.testing.assert_array_equal(monitor.history["steps"], [2, 3, 4])
+    assert monitor.history["dead"].shape == (3, 4)
 
 
 def test_a_model_that_is_not_built_is_looked_at_after_its_first_step():

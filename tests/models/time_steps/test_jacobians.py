@@ -151,7 +151,10 @@ def test_text_and_tables():
     [
         ((K.Dense(3), sequences()), "`layer` is a Dense.*it takes a recurrent layer of Keras"),
         ((None, sequences()), "`layer` is None"),
-        ((K.Bidirectional(K.GRU(2)), sequences()), "such as `layer.forward_layer`"),
+        (
+            (K.Bidirectional(K.GRU(2)), sequences()),
+            "one of its two, such as `layer.forward_layer`.$",
+        ),
         ((K.GRU(2), np.ones((3, 4))), r"`x` has shape \(3, 4\); it takes what the layer reads"),
         ((K.GRU(2), np.full((3, 4, 2), np.inf)), r"`x` holds inf at \[0, 0, 0\]"),
         ((K.GRU(2), "text"), "`x` is 'text'"),
