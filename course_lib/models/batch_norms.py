@@ -22,7 +22,14 @@ import numpy as np
 from course_lib.models.batches import Batch
 from course_lib.models.recording import Record, Recording, all_layers, calls_changed, unchanged
 
-__all__ = ["Held", "Statistics", "foreign_statistics", "held_in_training", "normalized_by_batch"]
+__all__ = [
+    "Held",
+    "Statistics",
+    "as_in_training",
+    "foreign_statistics",
+    "held_in_training",
+    "normalized_by_batch",
+]
 
 Array = np.ndarray
 BatchNorm = keras.layers.BatchNormalization
@@ -106,6 +113,14 @@ def normalized_by_batch(model: keras.Model) -> Iterator[None]:
     """Let every Batch Norm of a model normalise by the batch while the block runs."""
     norms = [layer for layer in all_layers(model) if isinstance(layer, BatchNorm)]
     with calls_changed({layer: _by_batch(layer) for layer in norms}):
+        yield
+
+
+@contextmanager
+def as_in_training(model: keras.Model) -> Iterator[None]:
+    """Let every Batch Norm that is not frozen normalise by the batch in use, too."""
+    norms = [layer for layer in all_layers(model) if isinstance(layer, BatchNorm)]
+    with calls_changed({layer: _by_batch(layer) for layer in norms if layer.trainable}):
         yield
 
 

@@ -7,9 +7,10 @@
 A ratio of gradients alone is no illness: a default LSTM of 64 units over 200 steps passes 1e-15 of
 its gradient to the first step, and trains. So a figure out of range is a *note*. It is a *fault*
 only with evidence of harm: in a short trial on a few samples the loss does not get below that of
-the best constant answer; or most units of a layer are dead or saturated; or numbers are not finite.
-Where a cure can be tried, it is: another learning rate, inputs brought to scale, every step of a
-sequence read, Batch Norm by the batch. The fault is the one whose cure works.
+the best constant answer, and falls no more; or most units of a layer are dead or saturated; or
+numbers are not finite. Where a cure can be tried, it is: another learning rate, inputs brought to
+scale, every step of a sequence read, Batch Norm by the batch. The fault is the one whose cure
+works.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from course_lib.models.batch_norms import Statistics, normalized_by_batch
 from course_lib.models.batches import Batch, check_batch
 from course_lib.models.examination import Examination, examine
 from course_lib.models.findings import KINDS, SEVERITIES, Diagnosis, Finding, course_of
-from course_lib.models.layer_flow import LayerFlow
+from course_lib.models.layer_flow import geometric_mean
 from course_lib.models.masks import Hidden, without_masks
 from course_lib.models.objectives import FlowError, counted, in_one_sentence, objective_of
 from course_lib.models.recording import unchanged
-from course_lib.models.trial import Trial, Trials, constant_loss
+from course_lib.models.trial import CONSTANT, Trial, Trials, can_be_made_anew, constant_loss
 from course_lib.models.units import FLAT
 
 __all__ = ["BOUNDS", "KINDS", "Diagnosis", "Finding", "diagnose"]
@@ -55,13 +56,15 @@ BOUNDS = {
     "stride": 0.02,  # a network that stalls is also tried at lower rates from here on
     "slow": 1e-3,  # and at higher ones up to here
     "creep": 1e-5,
-    "constant": 1e-4,  # how far outputs differ between samples
+    "constant": CONSTANT,  # how far outputs differ between samples
     "blind": 0.5,  # share of samples that a mask hides altogether
     "company": 0.1,  # by how much an answer in use may depend on the samples beside it
     "off centre": 3.0,  # |mean| of what a frozen Batch Norm puts out, before its scale
     "out of shape": 10.0,  # its standard deviation, or 1 / it
 }
+FEWEST = 8  # samples: of fewer, many a unit of a healthy layer is 0 for each
 FLOAT32 = 1e-6  # outputs that differ by less than this are the same
+MILLIONTH = 1e-6  # what a rate of 0 is raised from
 LOWER, HIGHER = (0.1, 0.01, 0.001), (30.0, 1e3, 3e4, 1e6)  # learning rates that are tried instead
 
 
@@ -88,16 +91,19 @@ def diagnose(
     Parameters
     ----------
     model : keras.Model
-        Functional, Sequential or subclassed. One that is not compiled is tried with Adam at
-        0.001, and nothing is said about learning rates.
+        Functional, Sequential or subclassed. One that is not compiled, or has an optimiser that
+        cannot be made anew from its ``get_config``, is tried with Adam at 0.001, and nothing is
+        said about learning rates.
     x, y : arrays, or lists or dicts of arrays
         As for ``model.fit``: a batch, or all of the training set.
     loss : str, keras.losses.Loss or function of (y_true, y_pred), optional
         For a model that is not compiled, or instead of its own loss.
     samples : int
-        Samples that are looked at, taken evenly from `x`; all of them if there are fewer.
+        Samples that are looked at, taken evenly from `x`, of each class some where `y` numbers
+        classes; all of them if there are fewer.
     steps : int
         Steps of a trial at most; it ends when the loss is clearly below the best constant answer's.
+        A loss that is still falling then shows no harm, and only a cure that works shows a fault.
     seconds : float
         After which a single trial is cut short; one that had not learnt by then shows no harm.
 
@@ -132,7 +138,11 @@ def diagnose(
     examination = examine(model, batch, x, y, loss)
     room = _TrialRoom(model, batch, loss, steps, seconds)
     findings = [] if examination.not_finite else [*_judge(examination, room)]
-    findings = [*_non_finite(examination), *findings]
+    findings = [
+        *_non_finite(examination),
+        *_constant_targets(examination, room),
+        *findings,
+    ]
     order = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
     return Diagnosis(
         model=model.name,
@@ -144,6 +154,7 @@ def diagnose(
         examination=examination,
         samples=room.samples,
         seconds=time.perf_counter() - start,
+        remarks=tuple(room.remarks) if room.done else (),
     )
 
 
@@ -153,12 +164,43 @@ def _evenly(model: keras.Model, batch: Batch, samples: int) -> tuple[Any, Any]:
     inputs = getattr(model, "inputs", None) or []
     if size <= samples or any(tensor.shape[0] is not None for tensor in inputs):
         return batch.x, batch.y
-    rows = np.linspace(0, size - 1, samples).astype(int)
+    rows = _with_every_class(_spread(np.arange(size), samples), batch.y)
     chosen_x, chosen_y = (
         None if part is None else keras.tree.map_structure(lambda one: tf.gather(one, rows), part)
         for part in (batch.x, batch.y)
     )
     return chosen_x, chosen_y
+
+
+def _with_every_class(rows: np.ndarray, y: Any) -> np.ndarray:
+    """Return as many rows, with at least a quarter of its even share of every class.
+
+    Only where `y` holds one whole number a sample, and far fewer classes than rows: a class of one
+    in a hundred would be missing among 64.
+    """
+    labels = np.asarray(y).reshape(-1) if isinstance(y, tf.Tensor) else np.empty(0)
+    if labels.dtype.kind not in "biuf" or len(labels) != len(y) or (labels % 1).any():
+        return rows
+    classes = np.unique(labels)
+    if len(classes) > len(rows) // 4:
+        return rows
+    share = len(rows) // (4 * len(classes))
+    for one in classes:
+        of_class = np.flatnonzero(labels == one)
+        wanted = min(share, len(of_class))
+        missing = wanted - np.count_nonzero(labels[rows] == one)
+        if missing > 0:
+            values, counts = np.unique(labels[rows], return_counts=True)
+            crowd = rows[labels[rows] == values[counts.argmax()]]
+            others = rows[(labels[rows] != one) & (labels[rows] != values[counts.argmax()])]
+            kept = [_spread(crowd, len(crowd) - missing), others, _spread(of_class, wanted)]
+            rows = np.sort(np.concatenate(kept))
+    return rows
+
+
+def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+    """Return so many of the rows, evenly."""
+    return rows[np.linspace(0, len(rows) - 1, count).astype(int)]
 
 
 class _TrialRoom:
@@ -169,8 +211,17 @@ class _TrialRoom:
     ) -> None:
         self.model, self.batch, self.loss = model, batch, loss
         self.steps, self.seconds = steps, seconds
-        self.compiled = getattr(model, "optimizer", None) is not None
+        self.remarks: list[str] = []
+        self.optimizer = getattr(model, "optimizer", None)
+        if self.optimizer is not None and not can_be_made_anew(self.optimizer):
+            self.remarks.append(
+                f"The trial had Adam at 0.001, for {type(self.optimizer).__name__} cannot be made "
+                "anew from its `get_config`; nothing is said of its learning rate."
+            )
+            self.optimizer = None
         self.samples = int(keras.tree.flatten(batch.x)[0].shape[0])
+        if self.samples < FEWEST:
+            self.remarks.append(f"{counted(self.samples, 'sample')} cannot show much; pass more.")
         self.done: dict[str, Trial] = {}
         self._trials: Trials | None = None
 
@@ -179,8 +230,11 @@ class _TrialRoom:
         return self._run("")
 
     def at_rate(self, factor: float) -> Trial:
-        """Return the trial at so many times the learning rate."""
-        return self._run(f"{factor:g} times the learning rate", factor=factor)
+        """Return the trial at so many times the learning rate; of 0, at so many millionths."""
+        own = self.own().learning_rate
+        rate = factor * (own or MILLIONTH)
+        name = f"{factor:g} times the learning rate" if own else f"a learning rate of {rate:g}"
+        return self._run(name, rate=rate)
 
     def to_scale(self) -> Trial:
         """Return the trial with every column of the input at mean 0 and standard deviation 1."""
@@ -223,7 +277,7 @@ class _TrialRoom:
             self.batch.x,
             objective,
             baseline=baseline,
-            optimizer=self.model.optimizer if self.compiled else keras.optimizers.Adam(1e-3),
+            optimizer=self.optimizer or keras.optimizers.Adam(1e-3),
             steps=self.steps,
             seconds=self.seconds,
         )
@@ -247,9 +301,10 @@ class _Suspect:
     """A figure out of range, and what would show that it is the cause.
 
     `harmful` says that it is a fault even where the loss falls; `convicts` is asked when there is
-    harm, may make a trial of its own, and returns the proof in words. With `is_mild` it explains
-    the harm and is no fault: a network that is only slow. With `needs_proof` it is not mentioned
-    without one.
+    harm, may make a trial of its own, and returns the proof in words. With `has_cure` this trial is
+    the proof, and is made where the loss falls and the network has not learnt yet, too. With
+    `is_mild` it explains the harm and is no fault: a network that is only slow. With `needs_proof`
+    it is not mentioned without one.
     """
 
     kind: str
@@ -259,6 +314,7 @@ class _Suspect:
     harmful: bool = False
     convicts: Callable[[], str] = lambda: "yes"
     needs_proof: bool = False
+    has_cure: bool = False
     is_mild: bool = False
 
     def finding(self, severity: str, also: str = "") -> Finding:
@@ -269,18 +325,21 @@ class _Suspect:
 def _judge(seen: Examination, room: _TrialRoom) -> Iterator[Finding]:
     """Yield the findings; the first figure that explains the harm is the fault."""
     trial = room.own()
-    learns = trial.outcome in ("learns", "unfinished")  # or nothing speaks against it
+    learns = trial.outcome in ("learns", "unfinished", "falls")  # or nothing speaks against it
     suspects = [
+        *_bad_gradient(seen, trial),
+        *_constant_input(seen, room),
         *_scale(seen, trial, room),
         *_masks(seen, room),
         *_batch_norm(seen, room),
-        *_dead(seen),
+        *_dead(seen, room),
         *_saturated(seen),
         *_exploding(seen, trial),
-        *_rate(trial, room),
+        *_rate(seen, trial, room),
         *_blocked(seen, trial),
         *_vanishing(seen),
         *_constant(trial),
+        *_cut_off(seen),
     ]
     found = False
     named: set[tuple[str, str]] = set()
@@ -288,10 +347,12 @@ def _judge(seen: Examination, room: _TrialRoom) -> Iterator[Finding]:
         if (suspect.kind, suspect.where) in named:
             continue
         named.add((suspect.kind, suspect.where))
-        proof = "" if found or (learns and not suspect.harmful) else suspect.convicts()
+        is_harm = not learns or suspect.harmful or (trial.outcome == "falls" and suspect.has_cure)
+        proof = suspect.convicts() if is_harm and not found else ""
         if proof:
             found = True
-            severity = "warning" if suspect.is_mild else "fault"
+            mild = "note" if learns else "warning"
+            severity = mild if suspect.is_mild else "fault"
             yield suspect.finding(severity, proof if proof != "yes" else "")
         elif not suspect.needs_proof:
             may_follow = "This may follow from what was found before." if found else ""
@@ -302,9 +363,49 @@ def _judge(seen: Examination, room: _TrialRoom) -> Iterator[Finding]:
         yield Finding("no progress", "warning", "the whole network", sentence, figures)
 
 
+def _bad_gradient(seen: Examination, trial: Trial) -> Iterator[_Suspect]:
+    bad = seen.bad_gradient
+    if bad is None:
+        return
+    spoilt = trial.outcome == "diverges" and not np.isfinite(trial.last)
+    before = f" The numbers had grown to {bad.largest:.1e} before." if "expl" in bad.kind else ""
+    yield _Suspect(
+        bad.kind,
+        f"gradient through {bad.made_by}",
+        f"{counted(bad.count, 'number')} of the gradient at {bad.where} "
+        f"{'is' if bad.count == 1 else 'are'} NaN or infinite, though the loss is finite: it comes "
+        f"through {bad.made_by}.{before}",
+        {"numbers that are not finite": float(bad.count), "largest finite number": bad.largest},
+        convicts=lambda: "In the trial the weights become so, too." if spoilt else "",
+    )
+
+
+def _constant_input(seen: Examination, room: _TrialRoom) -> Iterator[_Suspect]:
+    if not seen.input_varies:
+        yield _Suspect(
+            "constant input",
+            "the input of the model",
+            f"All {counted(room.samples, 'sample')} are the same, so no answer can tell them "
+            "apart.",
+            {"samples": float(room.samples)},
+            harmful=seen.target_varies,
+        )
+    elif seen.scales and not any(scale.varies for scale in seen.scales.values()):
+        name = next(iter(seen.scales))
+        yield _Suspect(
+            "constant input",
+            name,
+            f"The samples differ, and what enters {name} is the same for all of them.",
+            {"samples": float(room.samples)},
+            convicts=lambda: "",
+        )
+
+
 def _scale(seen: Examination, trial: Trial, room: _TrialRoom) -> Iterator[_Suspect]:
     for name, scale in seen.scales.items():
         remarks = []
+        if not scale.varies:
+            continue
         if scale.rms > BOUNDS["large"]:
             remarks.append(f"its root mean square is {scale.rms:.3g}")
         if scale.largest < BOUNDS["small"]:
@@ -338,6 +439,7 @@ def _scale(seen: Examination, trial: Trial, room: _TrialRoom) -> Iterator[_Suspe
             },
             harmful=max(shares) >= BOUNDS["dead"],
             convicts=cured,
+            has_cure=True,
         )
 
 
@@ -363,6 +465,7 @@ def _masks(seen: Examination, room: _TrialRoom) -> Iterator[_Suspect]:
                 },
                 harmful=hidden.inverted or hidden.blind >= BOUNDS["blind"],
                 convicts=partial(_guilt_of_a_mask, hidden, room),
+                has_cure=True,
             )
 
 
@@ -405,6 +508,7 @@ def _batch_norm(seen: Examination, room: _TrialRoom) -> Iterator[_Suspect]:
             f"{found.offset:.2g} and a standard deviation of {found.spread:.2g}, not 0 and 1.",
             {"mean": found.offset, "standard deviation": found.spread},
             convicts=cured,
+            has_cure=True,
         )
 
 
@@ -417,9 +521,9 @@ def _and_others(count: int) -> str:
     return f" (and {counted(count - 1, 'other')})" if count > 1 else ""
 
 
-def _dead(seen: Examination) -> Iterator[_Suspect]:
+def _dead(seen: Examination, room: _TrialRoom) -> Iterator[_Suspect]:
     name, share = _highest(seen.dead)
-    if share >= BOUNDS["many"]:
+    if share >= BOUNDS["many"] and room.samples >= FEWEST:
         harmful = share >= BOUNDS["dead"]
         yield _Suspect(
             "dead units",
@@ -480,30 +584,29 @@ def _exploding(seen: Examination, trial: Trial) -> Iterator[_Suspect]:
                 convicts=partial(str, proof),
                 needs_proof=not flow.last_step_only,
             )
-    path = _relative(seen.flow)
-    name, largest = max(path, key=lambda entry: entry[1], default=("", 0.0))
-    if largest > BOUNDS["exploding"]:
+    largest = max(_arrivals(seen), key=lambda arrival: arrival.share, default=None)
+    if largest and largest.share > BOUNDS["exploding"]:
         yield _Suspect(
             "exploding in depth",
-            f"{seen.flow.names[seen.flow.latest]} back to {name}",
-            f"The gradient grows by {largest:.2g} on its way to {name}, a factor of "
-            f"{seen.flow.factor_per_layer:.3g} per layer with weights.",
-            {"growth": largest, "factor per layer": seen.flow.factor_per_layer},
+            f"{seen.flow.names[seen.flow.latest]} back to {largest.name}",
+            f"The gradient grows by {largest.share:.2g} on its way to {largest.name}, a factor of "
+            f"{largest.factor_per_layer:.3g} per layer with weights.",
+            {"growth": largest.share, "factor per layer": largest.factor_per_layer},
         )
 
 
 def _vanishing(seen: Examination) -> Iterator[_Suspect]:
-    path = _relative(seen.flow)
-    if path and path[0][1] < BOUNDS["vanishing"]:
-        first, least = path[0]
-        gone = next(name for name, value in reversed(path) if value < BOUNDS["vanishing"])
+    path = _arrivals(seen)
+    if path and path[0].share < BOUNDS["vanishing"]:
+        first = path[0]
+        gone = next(one.name for one in reversed(path) if one.share < BOUNDS["vanishing"])
         yield _Suspect(
             "vanishing in depth",
-            f"{seen.flow.names[seen.flow.latest]} back to {first}",
-            f"Of the gradient at {seen.flow.names[seen.flow.latest]}, {least:.2g} arrives at "
-            f"{first}, a factor of {seen.flow.factor_per_layer:.3g} per layer with weights; less "
+            f"{seen.flow.names[seen.flow.latest]} back to {first.name}",
+            f"Of the gradient at {seen.flow.names[seen.flow.latest]}, {first.share:.2g} arrives at "
+            f"{first.name}, a factor of {first.factor_per_layer:.3g} per layer with weights; less "
             f"than a thousandth is left at {gone}.",
-            {"what arrives": least, "factor per layer": seen.flow.factor_per_layer},
+            {"what arrives": first.share, "factor per layer": first.factor_per_layer},
         )
     for name, flow in seen.time_flows.items():
         rms = flow.rms_by_distance
@@ -519,8 +622,8 @@ def _vanishing(seen: Examination) -> Iterator[_Suspect]:
             )
 
 
-def _rate(trial: Trial, room: _TrialRoom) -> Iterator[_Suspect]:
-    if not room.compiled:
+def _rate(seen: Examination, trial: Trial, room: _TrialRoom) -> Iterator[_Suspect]:
+    if room.optimizer is None:
         return
     ratio = trial.update_ratio
     figures = {"learning rate": trial.learning_rate, "update / weight": ratio}
@@ -528,17 +631,22 @@ def _rate(trial: Trial, room: _TrialRoom) -> Iterator[_Suspect]:
         f"A step of {trial.optimizer} at {trial.learning_rate:.2g} moves the weights of the layer "
         f"that moves most by {ratio:.2g} of their size."
     )
+    can_move = ratio > 0 or bool(np.any(seen.flow.weight_norms > 0))
+    if can_move and ratio == 0:
+        moved = _why_nothing_moves(trial, room.model)
 
     def learns_at(factors: Iterable[float]) -> str:
         for factor in factors:
             other = room.at_rate(factor)
             if other.outcome == "learns":
-                return f"At {other.learning_rate:.2g} the loss falls."
+                instead = "it learns in as many steps" if falls else "the loss falls"
+                return f"At {other.learning_rate:.2g} {instead}."
         return ""
 
-    is_leap, is_creep = ratio > BOUNDS["leap"], 0 < ratio < BOUNDS["creep"]
-    diverges = trial.outcome == "diverges"
-    if is_leap or diverges or (trial.outcome == "stalls" and ratio > BOUNDS["stride"]):
+    is_leap, is_creep = ratio > BOUNDS["leap"], can_move and ratio < BOUNDS["creep"]
+    diverges, falls = trial.outcome == "diverges", trial.outcome == "falls"
+    is_behind = trial.outcome == "stalls" or falls
+    if is_leap or diverges or (is_behind and ratio > BOUNDS["stride"]):
         yield _Suspect(
             "learning rate too high",
             trial.optimizer,
@@ -546,10 +654,11 @@ def _rate(trial: Trial, room: _TrialRoom) -> Iterator[_Suspect]:
             figures,
             convicts=lambda: learns_at(LOWER),
             needs_proof=not is_leap,
+            has_cure=True,
         )
-    if trial.outcome == "stalls":
-        is_slow = ratio < BOUNDS["slow"]
-        sensible = [factor for factor in HIGHER if is_slow and 0 < ratio * factor < BOUNDS["leap"]]
+    if is_behind:
+        higher = HIGHER if ratio < BOUNDS["slow"] else HIGHER[:1] if falls else ()
+        sensible = [factor for factor in higher if can_move and ratio * factor < BOUNDS["leap"]]
         yield _Suspect(
             "learning rate too low",
             trial.optimizer,
@@ -557,13 +666,26 @@ def _rate(trial: Trial, room: _TrialRoom) -> Iterator[_Suspect]:
             figures,
             convicts=lambda: learns_at(sensible),
             needs_proof=not is_creep,
-            is_mild=not is_creep,
+            has_cure=True,
+            is_mild=falls or not is_creep,
         )
+
+
+def _why_nothing_moves(trial: Trial, model: keras.Model) -> str:
+    if trial.learning_rate == 0:
+        return f"The learning rate of {trial.optimizer} is 0: no weight moves."
+    dtype = keras.backend.standardize_dtype(model.trainable_weights[0].dtype)
+    is_half = dtype in ("float16", "bfloat16")
+    wider = f" The policy mixed_{dtype} keeps weights in float32." if is_half else ""
+    return (
+        f"Gradients arrive and no weight moves: what {trial.optimizer} at "
+        f"{trial.learning_rate:.2g} adds is rounded away in {dtype}.{wider}"
+    )
 
 
 def _blocked(seen: Examination, trial: Trial) -> Iterator[_Suspect]:
     """Yield the output layer where it lets no gradient through and so answers always the same."""
-    below = [value for name, value in _relative(seen.flow)[:-1]]
+    below = [arrival.share for arrival in _arrivals(seen)[:-1]]
     if below and not any(below) and trial.variation < FLOAT32:
         yield from _constant(trial)
 
@@ -578,6 +700,33 @@ def _constant(trial: Trial) -> Iterator[_Suspect]:
             f"differ by {differ}.",
             {"variation of the outputs": trial.variation},
             harmful=trial.variation < FLOAT32,
+        )
+
+
+def _cut_off(seen: Examination) -> Iterator[_Suspect]:
+    if seen.cut_off:
+        name = seen.cut_off[0]
+        others = _and_others(len(seen.cut_off))
+        yield _Suspect(
+            "no gradient",
+            name,
+            f"No path leads from {name}{others} to the loss: no gradient arrives at the weights, "
+            "and they stay as they are.",
+            {"layers without a gradient": float(len(seen.cut_off))},
+            convicts=lambda: "",
+        )
+
+
+def _constant_targets(seen: Examination, room: _TrialRoom) -> Iterator[Finding]:
+    """Yield the finding that the trial showed nothing: any bias learns one answer."""
+    if not seen.target_varies:
+        yield Finding(
+            "constant targets",
+            "warning",
+            "the targets",
+            f"Every target of the {counted(room.samples, 'sample')} is the same: the last bias "
+            "alone learns it, so the trial says nothing of the rest.",
+            {"samples": float(room.samples)},
         )
 
 
@@ -600,18 +749,37 @@ def _non_finite(seen: Examination) -> Iterator[Finding]:
     )
 
 
-def _relative(flow: LayerFlow) -> list[tuple[str, float]]:
-    """Return (name, rms of the gradient relative to the latest) of the records with a distance.
+@dataclass(frozen=True)
+class _Arrival:
+    """What arrives of the gradient at one record.
+
+    `share` is its root mean square relative to the record nearest to the loss, `layers` the number
+    of layers with weights between the two.
+    """
+
+    name: str
+    share: float
+    layers: int
+
+    @property
+    def factor_per_layer(self) -> float:
+        return geometric_mean(self.share, 1.0, self.layers)
+
+
+def _arrivals(seen: Examination) -> list[_Arrival]:
+    """Return what arrives where a weight reads it: not at the inputs, nor at what only scales them.
 
     From the farthest from the loss to the nearest; empty where there is nothing to compare.
     """
+    flow = seen.flow
     rms = flow.activation_norms / np.sqrt(np.maximum(flow.entries, 1))
     known = np.flatnonzero((flow.depth >= 0) & np.isfinite(rms))
     at_loss = rms[flow.latest]
     if not flow.layers_between or not np.isfinite(at_loss) or at_loss == 0:
         return []
-    order = sorted(known, key=lambda i: (-flow.depth[i], i))
-    return [(flow.names[i], float(rms[i] / at_loss)) for i in order]
+    order = sorted(set(known) - seen.unread, key=lambda i: (-flow.depth[i], i))
+    layers = flow.depth - flow.depth[flow.latest]
+    return [_Arrival(flow.names[i], float(rms[i] / at_loss), int(layers[i])) for i in order]
 
 
 def _highest(shares: Mapping[str, float]) -> tuple[str, float]:

@@ -22,6 +22,29 @@ __all__ = ["Examination", "examine"]
 RUNAWAY = 1e6  # outputs as large as this are on their way out of float32
 
 
+@dataclass(frozen=True)
+class BadGradient:
+    """A gradient that is not all finite numbers, though the loss is: the first from the loss on.
+
+    Attributes
+    ----------
+    kind : str
+        "exploding in time" or "in depth", or "non-finite numbers".
+    where, made_by : str
+        The layer whose gradient it is, and what it came through.
+    count : int
+        Its numbers that are not finite.
+    largest : float
+        The largest number of the gradients before it.
+    """
+
+    kind: str
+    where: str
+    made_by: str
+    count: int
+    largest: float
+
+
 @dataclass(frozen=True, eq=False)
 class Examination:
     """The figures of a network before anything is tried."""
@@ -38,6 +61,11 @@ class Examination:
     not_finite: dict[str, int]  # weights and outputs that are not, by name, in order
     runaway: str  # the kind of explosion that made them, "" if none did
     largest: float  # the largest output before them
+    bad_gradient: BadGradient | None  # the first, where all outputs are finite
+    cut_off: list[str]  # layers with weights to train that no gradient of the loss reaches
+    input_varies: bool  # from sample to sample
+    target_varies: bool
+    unread: frozenset[int]  # records with nothing to train at them or before: no weight reads them
 
 
 def examine(model: keras.Model, batch: Batch, x: Any, y: Any, loss: Any) -> Examination:
@@ -52,7 +80,7 @@ def examine(model: keras.Model, batch: Batch, x: Any, y: Any, loss: Any) -> Exam
     objective = objective_of(model, loss, batch)
     with unchanged(model):
         recording = Recording(model)
-        recording.run(batch.x, True, objective)
+        value = recording.run(batch.x, True, objective)
     records = recording.records
     hidden = [record for i, record in enumerate(records) if i not in recording.exits]
     runaway, largest = "", 0.0
@@ -77,7 +105,24 @@ def examine(model: keras.Model, batch: Batch, x: Any, y: Any, loss: Any) -> Exam
         not_finite=not_finite,
         runaway=runaway,
         largest=largest,
+        bad_gradient=None if not_finite else _bad_gradient(recording, value, flow),
+        cut_off=_cut_off(records, flow),
+        input_varies=_varies(batch.x),
+        target_varies=_varies(batch.y),
+        unread=_before_weights(records),
     )
+
+
+def _before_weights(records: list[Record]) -> frozenset[int]:
+    """Return the records, by number, with no trainable weight at them or before them.
+
+    The inputs, and what only brings them to scale: its gradient is in the inverse units.
+    """
+    found: set[int] = set()
+    for i, record in enumerate(records):
+        if not record.weights and found.issuperset(record.parents):
+            found.add(i)
+    return frozenset(found)
 
 
 def _bad_outputs(records: list[Record]) -> tuple[dict[str, int], str, float]:
@@ -101,6 +146,61 @@ def _bad_outputs(records: list[Record]) -> tuple[dict[str, int], str, float]:
             elif not found and values.size:
                 largest = max(largest, float(values.max()))
     return found, runaway, largest
+
+
+def _bad_gradient(recording: Recording, value: Any, flow: LayerFlow) -> BadGradient | None:
+    records = recording.records
+    of_layers = [bool(record.weights) for record in records]
+    if np.isfinite(flow.activation_norms[flow.depth >= 0]).all() and np.isfinite(
+        flow.weight_norms[of_layers]
+    ).all():
+        return None
+    by_outputs, by_weights = recording.tape.gradient(
+        value,
+        [
+            [record.tensors if record.is_floating else [] for record in records],
+            [record.weights for record in records],
+        ],
+    )
+    largest = 0.0
+    for i in reversed(range(len(records))):
+        above = [record for record in records if i in record.parents]
+        for gradients, through in ((by_outputs[i], above), (by_weights[i], [records[i]])):
+            numbers = [_sizes(part) for part in gradients if part is not None]
+            bad = sum(int(np.count_nonzero(~np.isfinite(part))) for part in numbers)
+            if bad:
+                is_loop = any(isinstance(record.layer, keras.layers.RNN) for record in through)
+                large = "exploding in depth" if largest > RUNAWAY else "non-finite numbers"
+                kind = "exploding in time" if is_loop else large
+                made_by = " and ".join(record.name for record in through) or "the loss"
+                return BadGradient(kind, records[i].name, made_by, bad, largest)
+            largest = max([largest, *(float(part.max(initial=0.0)) for part in numbers)])
+    return None
+
+
+def _sizes(tensor: Any) -> np.ndarray:
+    return np.abs(np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64))
+
+
+def _cut_off(records: list[Record], flow: LayerFlow) -> list[str]:
+    """Return the layers with weights to train from which no path leads to the loss."""
+    reached = {
+        id(weight)
+        for record, norm, depth in zip(records, flow.weight_norms, flow.depth, strict=True)
+        for weight in record.weights
+        if norm > 0 or depth >= 0  # read by another layer too, or used at another place
+    }
+    return [
+        record.name
+        for record in records
+        if record.weights and not any(id(weight) in reached for weight in record.weights)
+    ]
+
+
+def _varies(value: Any) -> bool:
+    """Whether samples differ in anything; one alone, and none, cannot tell."""
+    parts = [np.asarray(part) for part in keras.tree.flatten(value) if part is not None]
+    return any(len(part) < 2 or bool(np.any(part != part[:1])) for part in parts) or not parts
 
 
 def _bad_weights(model: keras.Model) -> dict[str, int]:

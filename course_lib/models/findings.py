@@ -33,6 +33,16 @@ KINDS: dict[str, Kind] = {
         "happened; clip the gradient by its global norm if a rare large one does it.",
         "09_gradient_clipping",
     ),
+    "constant input": Kind(
+        "Look at the samples on their way to the model: a file that was not read, a column chosen "
+        "twice, a division of whole numbers, a scaling that leaves only 0.",
+        "17_the_gradient_clinic",
+    ),
+    "constant targets": Kind(
+        "Pass samples of every kind, or a larger `samples`; if all of them are like this, look at "
+        "what makes the labels.",
+        "17_the_gradient_clinic",
+    ),
     "scale of the input": Kind(
         "Bring every column to mean 0 and standard deviation 1 with the figures of the training "
         "set (`keras.layers.Normalization`), or pixels to -1 ... 1 (`keras.layers.Rescaling`).",
@@ -97,6 +107,12 @@ KINDS: dict[str, Kind] = {
         "Check the output layer against the targets: one unit takes a sigmoid and not a softmax, "
         "targets below 0 take no ReLU, and its biases start at 0.",
         "17_the_gradient_clinic",
+    ),
+    "no gradient": Kind(
+        "Look at what lies between this layer and the loss: a `stop_gradient`, an argmax, a cast "
+        "to whole numbers, NumPy inside the model, an output without a loss. Where it is meant, "
+        "`trainable=False` says so.",
+        "01_where_gradients_go",
     ),
     "no progress": Kind(
         "Where no figure is out of range, look at the data and the loss: do labels and samples "
@@ -166,6 +182,8 @@ class Diagnosis:
     samples : int
         Samples that were looked at.
     seconds : float
+    remarks : tuple of str
+        What to know of the trial: sentences that `summary` ends with.
     """
 
     model: str
@@ -177,6 +195,7 @@ class Diagnosis:
     examination: Examination
     samples: int
     seconds: float
+    remarks: tuple[str, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -198,14 +217,21 @@ class Diagnosis:
             verdict = (
                 f"{self.model} had no time to show whether it learns; pass a larger `seconds`."
             )
+        elif outcome == "falls":
+            verdict = (
+                f"{self.model} had not learnt by the end of the trial, but the loss was still "
+                "falling; pass more `steps`."
+            )
         elif outcome != "learns":
             kinds = " or ".join(dict.fromkeys(finding.kind for finding in self.findings))
             verdict = f"{self.model} got nowhere in the trial: {kinds}."
+        elif any(finding.kind == "constant targets" for finding in self.findings):
+            verdict = f"{self.model} was not put to the test: constant targets."
         elif self.findings:
             verdict = f"{self.model} learns. Something stands out, and does no harm by itself."
         else:
             verdict = f"{self.model} learns, and nothing stands out."
-        return " ".join([verdict, *self._about_the_trial()])
+        return " ".join([verdict, *self._about_the_trial(), *self.remarks])
 
     def _about_the_trial(self) -> list[str]:
         if self.trial is None:
@@ -243,8 +269,13 @@ class Diagnosis:
 def course_of(trial: Trial, samples: int) -> str:
     """Say in a sentence what became of the loss."""
     came = "was no longer finite" if not np.isfinite(trial.last) else f"came to {trial.last:.3g}"
+    compared = (
+        f"the best constant answer has {trial.baseline:.3g}"
+        if np.isfinite(trial.baseline)
+        else "what the best constant answer has is not known"
+    )
     return (
         f"In a trial of {counted(len(trial.losses), 'step')} on {counted(samples, 'sample')} with "
         f"{trial.optimizer} at {trial.learning_rate:.2g} the loss began at {trial.first:.3g} and "
-        f"{came}; the best constant answer has {trial.baseline:.3g}."
+        f"{came}; {compared}."
     )

@@ -113,7 +113,10 @@ class LayerFlow:
         if not np.isfinite(self.loss):
             sentences.append("The loss is not finite, so no gradient means anything.")
         elif (~np.isfinite(self.activation_norms[self.depth >= 0])).any():
-            sentences.append("Some gradients are not finite: the network explodes.")
+            sentences.append(
+                "Some gradients are not finite: the network explodes, or a slope is infinite "
+                "(√0, log 0)."
+            )
         if self.underflowed.any():
             sentences.append(
                 f"{self.dtype} writes gradients below {self.limit:.1e} as 0: it lost "

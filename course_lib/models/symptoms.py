@@ -78,6 +78,8 @@ class Scale:
         than two columns that vary.
     column : int
         The column that varies most.
+    varies : bool
+        Whether any entry differs from sample to sample.
     """
 
     rms: float
@@ -85,6 +87,7 @@ class Scale:
     offset: float
     spread: float
     column: int
+    varies: bool
 
 
 def scales(records: list[Record]) -> dict[str, Scale]:
@@ -137,6 +140,7 @@ def _scale(x: np.ndarray) -> Scale:
         offset=abs(float(x.mean())) / deviation if deviation else float("inf"),
         spread=spread,
         column=int(deviations.argmax()),
+        varies=len(x) < 2 or bool(np.any(x != x[:1])),
     )
 
 

@@ -17,13 +17,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from course_lib.models.batch_norms import as_in_training
 from course_lib.models.recording import unchanged
 from course_lib.models.symptoms import variation
 
-__all__ = ["Trial", "Trials", "constant_loss"]
+__all__ = ["Trial", "Trials", "can_be_made_anew", "constant_loss", "constant_rate"]
 
 LEARNS = 0.9  # of the best constant answer's loss: below it, the input has been used
 DIVERGES = 3.0  # times the loss at the start: once above it, the steps do harm
+FALLS = 0.95  # of the loss in the third of the steps before: below it, the last third still falls
+CONSTANT = 1e-4  # outputs that vary by less are the same: what falls then is the bias's share
 SMOOTH = 5  # steps whose mean loss is compared
 EARLIEST = 20  # steps before a trial may end
 FIRST = 10  # steps over which the size of an update is measured
@@ -38,12 +41,14 @@ class Trial:
     losses : ndarray, shape (steps,)
         The loss before each update, without what layers add to it (regularisation).
     baseline : float
-        The loss of the best constant answer; the first loss where that is unknown.
+        The loss of the best constant answer, NaN where that is unknown.
     update_ratio : float
         ‖ΔW‖ / ‖W‖, W as it was at the start, of the matrix that moves most in a step; the median
-        of the first steps. NaN without any matrix.
+        of the first steps that move one, 0 if none does. NaN without any matrix.
     variation : float
-        How far the outputs differ between samples afterwards, see `symptoms.variation`.
+        How far the outputs differ between samples afterwards, see `symptoms.variation`: in use, or
+        with Batch Norm by the batch as in training if that is more, for its moving statistics take
+        longer to learn than a trial.
     optimizer : str
         Name of its class.
     learning_rate : float
@@ -74,19 +79,38 @@ class Trial:
         return float(np.mean(self.losses[-SMOOTH:]))
 
     @property
+    def reference(self) -> float:
+        """The loss to get below: the best constant answer's, the first where that is unknown."""
+        return reference_of(self.baseline, self.first)
+
+    @property
     def outcome(self) -> str:
-        """``"learns"``, ``"stalls"``, ``"diverges"``, or ``"unfinished"`` if it was cut short."""
+        """What became of the loss, in a word.
+
+        ``"learns"``: clearly below `reference`; ``"diverges"``; ``"unfinished"``:
+        cut short; ``"falls"``: lower than at first, still falling in the last third of the steps,
+        and not by answering the same whatever the sample; ``"stalls"``.
+        """
         if not np.isfinite(self.losses).all():
             return "diverges"
-        goal = self.baseline - (1 - LEARNS) * abs(self.baseline)
-        limit = max(self.first, self.baseline)
+        limit = max(self.first, self.reference)
         if np.max(self.losses) > limit + (DIVERGES - 1) * abs(limit):
             return "diverges"
-        if self.last <= goal:
+        if _is_below(self.last, LEARNS, self.reference):
             return "learns"
-        if self.first <= goal:
+        if _is_below(self.first, LEARNS, self.reference):
             return "diverges"
-        return "unfinished" if self.cut_short else "stalls"
+        if self.cut_short:
+            return "unfinished"
+        return "falls" if self._still_falls else "stalls"
+
+    @property
+    def _still_falls(self) -> bool:
+        third = len(self.losses) // 3
+        if not third or not self.variation > CONSTANT:
+            return False
+        middle, end = np.mean(self.losses[third:-third]), np.mean(self.losses[-third:])
+        return _is_below(self.last, LEARNS, self.first) and _is_below(end, FALLS, middle)
 
     def __repr__(self) -> str:
         return (
@@ -132,12 +156,10 @@ class Trials:
     ) -> None:
         self.model, self.x, self.objective = model, x, objective
         self.baseline, self.steps, self.seconds = baseline, steps, seconds
-        self.optimizer = _constant_rate(optimizer)
+        self.optimizer = constant_rate(optimizer)
         self.weights = list(model.trainable_variables)
         self.optimizer.build(self.weights)
-        self._matrices = [
-            weight for weight in self.weights if len(weight.shape) > 1 and np.any(weight)
-        ]
+        self._matrices = [weight for weight in self.weights if _is_matrix(weight)]
         self._sizes = [
             float(np.linalg.norm(keras.ops.convert_to_numpy(weight))) for weight in self._matrices
         ]
@@ -146,13 +168,13 @@ class Trials:
         ]
         self._step = self._make_step()
 
-    def run(self, *, factor: float = 1.0, x: Any = None) -> Trial:
+    def run(self, *, rate: float | None = None, x: Any = None) -> Trial:
         """Train from the weights that the model had at first, and put them back.
 
         Parameters
         ----------
-        factor : float
-            On the optimiser's learning rate.
+        rate : float, optional
+            In place of the optimiser's learning rate.
         x : tensor or structure of tensors, optional
             In place of the batch, of the same shape.
         """
@@ -163,7 +185,7 @@ class Trials:
         start = time.perf_counter()
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
-        rate = float(self.optimizer.learning_rate) * factor
+        rate = float(self.optimizer.learning_rate) if rate is None else rate
         self.optimizer.learning_rate.assign(rate)
         with unchanged(self.model):
             while len(losses) < self.steps:
@@ -178,12 +200,12 @@ class Trials:
                     cut_short = len(losses) < self.steps
                     break
             varies = variation(self.model(x))
-        known = np.array(ratios[:FIRST])
-        known = known[np.isfinite(known)]
+            with as_in_training(self.model):
+                varies = max(varies, variation(self.model(x)))
         return Trial(
             losses=np.array(losses),
-            baseline=self.baseline if np.isfinite(self.baseline) else losses[0],
-            update_ratio=float(np.median(known)) if known.size else float("nan"),
+            baseline=self.baseline,
+            update_ratio=_typical(ratios),
             variation=varies,
             optimizer=type(self.optimizer).__name__,
             learning_rate=rate,
@@ -194,8 +216,8 @@ class Trials:
     def _is_over(self, losses: list[float]) -> bool:
         if len(losses) < EARLIEST:
             return False
-        baseline = self.baseline if np.isfinite(self.baseline) else losses[0]
-        return bool(np.mean(losses[-SMOOTH:]) <= baseline - 2 * (1 - LEARNS) * abs(baseline))
+        goal = reference_of(self.baseline, losses[0])
+        return _is_below(float(np.mean(losses[-SMOOTH:])), 2 * LEARNS - 1, goal)
 
     def _make_step(self) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
         """Return the function of one update; it returns the loss and the largest ‖ΔW‖ / ‖W‖."""
@@ -225,17 +247,63 @@ class Trials:
         return step if model.run_eagerly else tf.function(step, reduce_retracing=True)
 
 
-def _constant_rate(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Return a new optimiser of the same configuration.
+def reference_of(baseline: float, first: float) -> float:
+    """Return the loss that has to be got below."""
+    return baseline if np.isfinite(baseline) else first
 
-    In place of a schedule it has the largest rate of the schedule's next thousand steps.
+
+def _typical(ratios: list[float]) -> float:
+    """Return the median of the first ratios that are not 0; 0 if all are, NaN without any."""
+    known = [ratio for ratio in ratios if np.isfinite(ratio)]
+    if not known:
+        return float("nan")
+    moved = [ratio for ratio in known if ratio > 0]
+    return float(np.median(moved[:FIRST])) if moved else 0.0
+
+
+def _is_matrix(weight: keras.Variable) -> bool:
+    """Return whether a weight has a size to compare a step with: no bias, which starts at 0.
+
+    Those of a GRU and of an attention have two dimensions, too, and are tiny at first.
     """
-    config = optimizer.get_config()
-    if isinstance(config.get("learning_rate"), dict):
-        schedule = keras.optimizers.schedules.deserialize(config["learning_rate"])
-        now = int(optimizer.iterations)
-        config["learning_rate"] = max(float(schedule(now + k)) for k in range(0, 1001, 25))
-    return type(optimizer).from_config(config)
+    is_bias = weight.name.endswith("bias")
+    return len(weight.shape) > 1 and not is_bias and bool(np.any(weight))
+
+
+def _is_below(loss: float, share: float, other: float) -> bool:
+    """Return whether a loss is at most this share of another; of losses below 0, as much lower."""
+    return bool(loss <= other - (1 - share) * abs(other))
+
+
+def constant_rate(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return a new optimiser of the same configuration, with one learning rate.
+
+    In place of a schedule it has the largest rate of the schedule's next thousand steps, in place
+    of a function the rate of now. Neither need be one that Keras can write down: the configuration
+    is read while a number stands in its place.
+    """
+    holder = vars(getattr(optimizer, "inner_optimizer", optimizer))  # one may wrap the other
+    theirs = holder["_learning_rate"]
+    holder["_learning_rate"] = tf.constant(_largest_rate(optimizer, theirs), tf.float32)
+    try:
+        return type(optimizer).from_config(optimizer.get_config())
+    finally:
+        holder["_learning_rate"] = theirs
+
+
+def can_be_made_anew(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return whether trials can have a new optimiser of the same configuration."""
+    try:
+        return hasattr(constant_rate(optimizer).learning_rate, "assign")
+    except Exception:  # one of the reader's own may have no `get_config`, and say so in any way
+        return False
+
+
+def _largest_rate(optimizer: keras.optimizers.Optimizer, rate: Any) -> float:
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return float(optimizer.learning_rate)
+    now = optimizer.iterations
+    return max(float(rate(tf.constant(int(now) + k, now.dtype))) for k in range(0, 1001, 25))
 
 
 def constant_loss(objective: Callable[[Any], tf.Tensor], outputs: Any, y: Any) -> float:
@@ -243,28 +311,49 @@ def constant_loss(objective: Callable[[Any], tf.Tensor], outputs: Any, y: Any) -
 
     Tried are the mean and the median of the targets, the shares of the classes, and their
     logarithms and log-odds for losses that take logits; the lowest loss counts. That is the
-    entropy of the labels for a cross-entropy and their variance for a squared error.
+    entropy of the labels for a cross-entropy and their variance for a squared error. Of several
+    outputs, one after the other gets its best answer, for their losses add up.
 
     Parameters
     ----------
     objective : function
         From outputs to the loss, for the batch that `y` belongs to.
-    outputs, y : tensors
-        One output, shape (batch, …, k), and its targets.
+    outputs, y : tensors, or lists or dicts of them
+        Outputs of shape (batch, …, k), and the targets of each, in the same structure.
     """
-    if not isinstance(outputs, tf.Tensor) or not isinstance(y, tf.Tensor):
+    answers, targets = keras.tree.flatten(outputs), keras.tree.flatten(y)
+    if not _are_paired(outputs, y, answers, targets):
         return float("nan")
-    if not np.any(np.asarray(y) != np.asarray(y)[:1]):
+    values = [np.asarray(target) for target in targets]
+    if not any(np.any(target != target[:1]) for target in values):
         return float("nan")  # nothing to learn from targets that are all the same
-    losses = []
-    for answer in _constant_answers(np.asarray(y), tuple(outputs.shape)):
-        constant = np.broadcast_to(answer, outputs.shape)
-        try:
-            losses.append(float(objective(tf.constant(constant, outputs.dtype))))
-        except Exception:  # a loss of the reader's own may take no such answer
+    lowest = float("nan")
+    for place, target in enumerate(values):
+        shape, dtype = tuple(answers[place].shape), answers[place].dtype
+        losses = {}
+        for answer in _constant_answers(target, shape):
+            answers[place] = tf.constant(np.broadcast_to(answer, shape), dtype)
+            try:
+                loss = float(objective(keras.tree.pack_sequence_as(outputs, answers)))
+            except Exception:  # a loss of the reader's own may take no such answer
+                return float("nan")
+            if np.isfinite(loss):
+                losses[loss] = answers[place]
+        if not losses:
             return float("nan")
-    finite = [loss for loss in losses if np.isfinite(loss)]
-    return min(finite) if finite else float("nan")
+        lowest = min(losses)
+        answers[place] = losses[lowest]
+    return lowest
+
+
+def _are_paired(outputs: Any, y: Any, answers: list[Any], targets: list[Any]) -> bool:
+    """Return whether it is clear which targets are whose; names are in the same order then."""
+    if len(answers) != len(targets):
+        return False
+    if not all(isinstance(tensor, tf.Tensor) for tensor in [*answers, *targets]):
+        return False
+    names = [set(part) if isinstance(part, dict) else None for part in (outputs, y)]
+    return names[0] == names[1]
 
 
 def _constant_answers(y: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:

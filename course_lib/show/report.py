@@ -266,30 +266,38 @@ def _loss_picture(trial: Any) -> str:
         axes.plot(steps[shown], losses[shown], color=COLORS["ink"], marker=".", markersize=4)
         if losses[shown].min() > 0 and losses[shown].max() > 100 * losses[shown].min():
             axes.set_yscale("log")
-        axes.axhline(trial.baseline, color=COLORS["theory"], linestyle="--")
-        axes.annotate(
-            "best constant answer",
-            (1, trial.baseline),
-            xycoords=("axes fraction", "data"),
-            xytext=(-4, 4),
-            textcoords="offset points",
-            ha="right",
-            color=COLORS["ink"],
-        )
+        if np.isfinite(trial.baseline):
+            axes.axhline(trial.baseline, color=COLORS["theory"], linestyle="--")
+            axes.annotate(
+                "best constant answer",
+                (1, trial.baseline),
+                xycoords=("axes fraction", "data"),
+                xytext=(-4, 4),
+                textcoords="offset points",
+                ha="right",
+                color=COLORS["ink"],
+            )
         axes.set(xlabel="step of the trial", ylabel="loss", title=f"The loss {_verb(trial)}")
         alt = (
             f"The loss of the trial, from {trial.first:.3g} to {trial.last:.3g} in {len(losses)} "
-            f"steps; the best constant answer has {trial.baseline:.3g}."
+            f"steps{_constant_answer(trial)}."
         )
         return _figure(figure, alt, f"{trial.optimizer} at {trial.learning_rate:.2g}.")
 
 
+def _constant_answer(trial: Any) -> str:
+    known = np.isfinite(trial.baseline)
+    return f"; the best constant answer has {trial.baseline:.3g}" if known else ""
+
+
 def _verb(trial: Any) -> str:
+    other = "that of the best constant answer" if np.isfinite(trial.baseline) else "the first"
     return {
-        "learns": "falls below that of the best constant answer",
-        "stalls": "does not get below that of the best constant answer",
+        "learns": f"falls below {other}",
+        "stalls": f"does not get below {other}",
         "diverges": "runs away",
         "unfinished": "had no time to fall",
+        "falls": "still falls when the trial ends",
     }[trial.outcome]
 
 

@@ -65,7 +65,11 @@ def test_a_loss_that_is_no_number_any_more_ends_there_and_says_so():
     losses = show.chart(a_diagnosis(), "first losses")
     np.testing.assert_allclose(losses["y"], np.log10([2.0, 1.0]))
     assert losses["level"] == pytest.approx(1.0)
-    assert "from step 3 on is no number" in losses["says"]
+    assert "from step 3 on is no number; always the same answer has 10" in losses["says"]
+    trial = SimpleNamespace(losses=np.array([2.0, 1.0]), baseline=np.nan)
+    losses = show.chart(a_diagnosis(trial=trial), "first losses")
+    assert losses["level"] == pytest.approx(np.log10(2.0))
+    assert losses["says"] == "The loss goes from 2 to 1 in 2 steps."
 
 
 @pytest.mark.parametrize("look", show.LOOKS)

@@ -162,6 +162,17 @@ def test_a_loss_that_ran_away_at_once_is_said(tmp_path):
     assert "ran away at once" in place.read_text(encoding="utf-8")
 
 
+def test_a_loss_that_still_falls_and_an_answer_that_is_not_known_have_words(tmp_path):
+    falls = Trial(outcome="falls", baseline=1.0)
+    page = show.report(Diagnosis(trial=falls), tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "<td>falls</td>" in page
+    assert "the best constant answer has 1." in page
+    for outcome in ("learns", "stalls"):
+        unknown = Trial(outcome=outcome, baseline=float("nan"))
+        place = show.report(Diagnosis(trial=unknown), tmp_path / "a.html")
+        assert "constant answer" not in place.read_text(encoding="utf-8")
+
+
 def test_a_report_is_replaced_and_nothing_else_is(tmp_path):
     place = tmp_path / "report.html"
     assert show.report(Diagnosis(), place) == place
