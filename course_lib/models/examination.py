@@ -151,9 +151,10 @@ def _bad_outputs(records: list[Record]) -> tuple[dict[str, int], str, float]:
 def _bad_gradient(recording: Recording, value: Any, flow: LayerFlow) -> BadGradient | None:
     records = recording.records
     of_layers = [bool(record.weights) for record in records]
-    if np.isfinite(flow.activation_norms[flow.depth >= 0]).all() and np.isfinite(
-        flow.weight_norms[of_layers]
-    ).all():
+    if (
+        np.isfinite(flow.activation_norms[flow.depth >= 0]).all()
+        and np.isfinite(flow.weight_norms[of_layers]).all()
+    ):
         return None
     by_outputs, by_weights = recording.tape.gradient(
         value,

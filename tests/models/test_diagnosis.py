@@ -39,6 +39,576 @@ def kinds(found):
     return [finding.kind for finding in found.faults]
 
 
+@pytest.mark.parametrize("name", QUICK)
+def test_it_names_what_is_wrong(name):
+    patient = clinic.PATIENTS[name]
+    found = diagnose(*patient.build(seed=11), seconds=120)
+    assert kinds(found) == ([patient.kind] if patient.kind else []), str(found)
+    assert found.healthy is patient.healthy
+
+
+def everything(model):
+    """Return every number of a model and its optimiser, and the state of Python's generator."""
+    variables = [*model.variables, *model.optimizer.variables]
+    states = [
+        state
+        for layer in model.layers
+        for state in keras.tree.flatten(getattr(layer, "states", None) or ())
+        if isinstance(state, keras.Variable)
+    ]
+    values = [keras.ops.convert_to_numpy(variable).tobytes() for variable in [*variables, *states]]
+    return values, random.getstate()
+
+
+def compiled(model, optimizer="adam"):
+    model.compile(optimizer, LOGITS, metrics=["accuracy"])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "trained"),
+    [
+        ("norm_and_dropout", False),
+        ("norm_and_dropout", True),
+        ("list_of_layers", True),
+        ("stateful", True),
+        ("both_directions", True),
+        ("spectral", True),
+    ],
+)
+def test_the_model_is_the_same_afterwards(zoo, name, trained):
+    model, x, y, _ = zoo(name)
+    compiled(model)
+    model(x)
+    if trained:
+        model.fit(x, y, batch_size=len(x), verbose=0)
+    before = everything(model)
+    diagnose(model, x, y, steps=30)
+    assert everything(model) == before
+    assert model.optimizer.built is trained
+
+
+def test_a_trial_that_gave_nothing_back_would_be_seen(zoo, monkeypatch):
+    model, x, y, _ = zoo("sequential")
+    compiled(model)
+    before = everything(model)
+    monkeypatch.setattr("course_lib.models.trial.unchanged", lambda model: nullcontext())
+    diagnose(model, x, y, steps=30)
+    assert everything(model) != before
+
+
+def test_a_fault_needs_harm(zoo):
+    """A figure out of range is a note while the network trains: nothing but the trial differs."""
+    model, x, y = clinic.PATIENTS["GRU on noise"].build(seed=3)
+    found = diagnose(model, x, y, seconds=120)
+    assert found.healthy
+    assert [(f.kind, f.severity) for f in found.findings] == [("vanishing in time", "note")]
+    assert found.trial.outcome == "learns"
+
+
+def test_without_a_compiled_optimizer_nothing_is_said_of_its_rate():
+    model, x, y = clinic.PATIENTS["too slow"].build(seed=1)
+    loose = keras.Sequential.from_config(model.get_config())
+    loose.set_weights(model.get_weights())
+    found = diagnose(loose, x, y, loss=LOGITS)
+    assert found.healthy
+    assert found.trial.optimizer == "Adam"
+
+
+class HalfLife(keras.optimizers.schedules.LearningRateSchedule):
+    """As tutorials write them: it cannot be written down, and casts the step."""
+
+    def __call__(self, step):
+        return 0.01 / (1 + keras.ops.cast(step, "float32"))
+
+
+class Driven(keras.optimizers.SGD):
+    """Another argument, and no `get_config` that knows of it."""
+
+    def __init__(self, speed):
+        super().__init__(0.01 * speed)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "rate"),
+    [
+        (lambda: keras.optimizers.Adam(HalfLife()), "Adam", 0.01),
+        (lambda: keras.optimizers.SGD(lambda: 0.02), "SGD", 0.02),
+        (
+            lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(HalfLife())),
+            "LossScaleOptimizer",
+            0.01,
+        ),
+        (
+            lambda: keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.02, 50)),
+            "Adam",
+            0.02,
+        ),
+        (lambda: Driven(speed=3), "Adam", 0.001),
+    ],
+)
+def test_a_rate_and_an_optimizer_of_the_reader_s_own(zoo, make, name, rate):
+    model, x, y, _ = zoo("sequential")
+    optimizer = make()
+    model.compile(optimizer, LOGITS)
+    theirs = getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
+    found = diagnose(model, x, y, steps=30)
+    assert (found.trial.optimizer, found.trial.learning_rate) == (name, pytest.approx(rate))
+    assert getattr(optimizer, "inner_optimizer", optimizer)._learning_rate is theirs
+    assert ("Driven cannot be made anew" in found.summary()) is isinstance(optimizer, Driven)
+
+
+@pytest.mark.parametrize(
+    "name", ["several_inputs", "named_outputs", "several_outputs", "masked_tokens", "attention"]
+)
+def test_it_takes_any_model(zoo, name):
+    model, x, y, loss = zoo(name)
+    found = diagnose(model, x, y, loss=loss, steps=30)
+    assert isinstance(found.healthy, bool)
+    assert found.summary() in str(found)
+
+
+def test_labels_in_either_form_and_outputs_in_either_form():
+    x = np.random.default_rng(1).normal(size=(48, 5)).astype("float32")
+    y = (x[:, 0] > 0).astype(int) + (x[:, 1] > 0)
+    baselines = set()
+    for loss, activation, labels in (
+        (LOGITS, None, y),
+        ("sparse_categorical_crossentropy", "softmax", y[:, None]),
+        ("categorical_crossentropy", "softmax", np.eye(3)[y]),
+        (keras.losses.CategoricalCrossentropy(from_logits=True), None, np.eye(3)[y]),
+    ):
+        model = keras.Sequential([keras.Input((5,)), K.Dense(8), K.Dense(3, activation=activation)])
+        found = diagnose(model, x, labels, loss=loss, steps=30)
+        baselines.add(round(found.trial.baseline, 4))
+    share = np.bincount(y) / len(y)
+    assert baselines == {round(float(-(share * np.log(share)).sum()), 4)}
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
+def test_the_best_constant_answer_of_a_regression(loss):
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(50, 3)).astype("float32"), rng.normal(size=50).astype("float32")
+    model = keras.Sequential([keras.Input((3,)), K.Dense(1)])
+    found = diagnose(model, x, y, loss=loss, steps=30)
+    function = keras.losses.get(loss)
+    grid = [
+        float(np.mean(function(y[:, None], np.full((50, 1), c, "float32"))))
+        for c in np.linspace(-1, 1, 401)
+    ]
+    assert found.trial.baseline == pytest.approx(min(grid), rel=0.01)
+
+
+def test_it_says_so_when_nothing_is_out_of_range():
+    """Nothing to see in the inputs: the trial stalls, and no figure explains it."""
+    rng = np.random.default_rng(3)
+    x = np.ones((64, 4), "float32") * rng.normal(size=(1, 4)).astype("float32")
+    x[:, 0] += 0.01 * np.arange(64) % 2
+    model = keras.Sequential([keras.Input((4,)), K.Dense(4, activation="tanh"), K.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    found = diagnose(model, x, rng.normal(size=64).astype("float32"))
+    assert found.healthy
+    assert "no progress" in [finding.kind for finding in found.findings]
+    assert "got nowhere" in str(found)
+
+
+def test_a_trial_that_is_cut_short_shows_no_harm():
+    found = diagnose(*clinic.PATIENTS["sigmoids, twenty deep"].build(seed=1), seconds=1e-6)
+    assert found.trial.outcome == "unfinished"
+    assert found.healthy
+    assert "pass a larger `seconds`" in found.summary()
+
+
+def test_regularization_is_no_part_of_the_loss_that_has_to_fall():
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(40, 5)).astype("float32"), rng.normal(size=(40, 1)).astype("float32")
+    baselines = []
+    for strength in (0.0, 10.0):
+        regularizer = keras.regularizers.L2(strength) if strength else None
+        hidden = K.Dense(16, activation="tanh", kernel_regularizer=regularizer)
+        model = keras.Sequential([keras.Input((5,)), hidden, K.Dense(1)])
+        trial = diagnose(model, x, y, loss="mse", steps=30).trial
+        baselines.append(trial.baseline)
+        assert trial.first < 10
+    assert baselines[0] == pytest.approx(float(np.var(y)), rel=1e-4)
+    assert baselines[1] == pytest.approx(baselines[0], rel=1e-4)
+
+
+def test_a_network_that_is_only_slow_has_no_fault():
+    model, x, y = clinic.PATIENTS["digits, two ReLU layers"].build(seed=2)
+    model.compile(keras.optimizers.SGD(1e-3), LOGITS)
+    found = diagnose(model, x, y, seconds=120)
+    assert found.healthy
+    assert [(f.kind, f.severity) for f in found.findings] == [("learning rate too low", "note")]
+    assert "it learns in as many steps" in found.findings[0].sentence
+
+
+def test_every_finding_says_what_to_try_and_where_to_read():
+    found = diagnose(*clinic.PATIENTS["raw numbers"].build(seed=1))
+    assert found.faults
+    for finding in found.findings:
+        assert finding.kind in diagnosis.KINDS
+        assert finding.severity in ("fault", "warning", "note")
+        assert finding.where
+        assert finding.evidence
+        assert all(isinstance(value, float) for value in finding.evidence.values())
+        assert finding.sentence.endswith(".")
+        assert finding.advice.endswith(".")
+        assert finding.chapter[:2].isdigit()
+    severities = [finding.severity for finding in found.findings]
+    assert severities == sorted(severities, key=["fault", "warning", "note"].index)
+
+
+def test_names_are_escaped_in_a_notebook():
+    model = keras.Sequential([keras.Input((3,)), K.Dense(1, name="a>b")], name="x>y")
+    x = 500 * np.random.default_rng(1).normal(size=(20, 3)).astype("float32")
+    found = diagnose(model, x, x[:, :1] / 500, loss="mse", steps=30)
+    assert "a&gt;b" in found._repr_html_()
+    assert "a>b" not in found._repr_html_()
+
+
+X, Y = np.ones((6, 4), "float32"), np.zeros(6, "int64")
+
+
+def small():
+    return keras.Sequential([keras.Input((4,)), K.Dense(3)])
+
+
+def frozen():
+    model = small()
+    model.trainable = False
+    return model
+
+
+BAD = {
+    "no model": (lambda: "model", X, Y, {}, "`model` is 'model'; it takes a Keras model"),
+    "nan": (small, np.full((6, 4), np.nan), Y, {}, "`x` holds NaN or infinity"),
+    "shape": (small, np.ones((6, 5)), Y, {}, r"`x` has shape \(6, 5\)"),
+    "lengths": (small, X, Y[:4], {}, "`y` has 4 samples"),
+    "loss": (small, X, Y, {"loss": "mso"}, "`loss` is 'mso'"),
+    "no loss": (small, X, Y, {}, "not compiled with a loss"),
+    "samples": (small, X, Y, {"samples": 1}, "`samples` is 1"),
+    "steps": (small, X, Y, {"steps": 2.5}, "`steps` is 2.5"),
+    "seconds": (small, X, Y, {"seconds": 0}, "`seconds` is 0"),
+    "frozen": (frozen, X, Y, {"loss": LOGITS}, "has no trainable weights"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_in_a_sentence(case):
+    make, x, y, options, says = BAD[case]
+    with pytest.raises((ValueError, TypeError), match=says) as info:
+        gradient_flow.diagnose(make(), x, y, **options)
+    text = str(info.value)
+    assert text.endswith(".")
+    assert "\n" not in text
+
+
+def test_a_simple_rnn_at_its_ends_has_no_gates_to_blame():
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(0, 10, (64, 12, 3)).astype("float32"), rng.random((64, 1), "float32")
+    rnn = keras.layers.SimpleRNN(8, kernel_initializer=keras.initializers.RandomNormal(stddev=2.0))
+    model = keras.Sequential([keras.Input((12, 3)), rnn, keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(0.003), "mse")
+    found = diagnose(model, x, y, steps=30)
+    (saturated,) = [finding for finding in found.findings if "saturated" in finding.kind]
+    assert saturated.kind == "saturated units"
+    assert saturated.where == rnn.name
+    assert "the states of" in saturated.sentence
+
+
+# ------------------------------------------------------- networks of the reader's, sound and not
+
+CROSS_ENTROPY = "sparse_categorical_crossentropy"
+
+
+def rows(seed=0):
+    """Return 64 rows of eight columns, and which of three sums of them is the largest."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(64, 8)).astype("float32")
+    return x, (x @ rng.normal(size=(8, 3))).argmax(1)
+
+
+def made(*layers, loss=CROSS_ENTROPY, optimizer="adam", seed=1):
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential([layer() if isinstance(layer, type) else layer for layer in layers])
+    model.compile(optimizer, loss)
+    return model
+
+
+def norms_that_have_not_caught_up(depth=12):
+    small = keras.initializers.RandomNormal(stddev=0.03)
+    return [
+        layer
+        for _ in range(depth)
+        for layer in (
+            K.Dense(16, kernel_initializer=small),
+            K.BatchNormalization(momentum=0.999),
+            K.ReLU(),
+        )
+    ]
+
+
+def test_moving_statistics_that_have_not_caught_up_are_no_constant_output():
+    model = made(*norms_that_have_not_caught_up(), K.Dense(3, activation="softmax"))
+    found = diagnose(model, *rows(), seconds=120)
+    assert found.healthy, str(found)
+    assert found.trial.outcome == "learns"
+    assert found.trial.variation > 0.1
+
+
+@pytest.mark.parametrize("between", [K.Dropout(0.5), K.BatchNormalization()], ids=["drop", "norm"])
+def test_a_constant_output_stays_one_beside_dropout_and_batch_norm(between):
+    x, y = rows()
+    shut = K.Dense(1, activation="relu", bias_initializer=keras.initializers.Constant(-100.0))
+    found = diagnose(made(K.Dense(8), between, shut, loss="mse"), x, y + 1.0)
+    assert kinds(found) == ["constant output"], str(found)
+    assert found.trial.variation == 0
+
+
+def test_frozen_batch_norms_are_judged_by_their_own_statistics():
+    """These are used in training, too: what they make constant is constant."""
+    norm = K.BatchNormalization(trainable=False)
+    model = made(K.Dense(8), norm, K.Dense(3, activation="softmax"))
+    x, y = rows()
+    model.build((None, 8))
+    norm.set_weights([np.zeros(8), np.zeros(8), np.zeros(8), np.ones(8)])  # gamma 0
+    assert diagnose(model, x, y, steps=30).trial.variation == 0
+
+
+SLOW = {
+    "logistic": lambda x, y: (made(K.Dense(3, activation="softmax"), seed=2), x, y),
+    "linear": lambda x, y: (made(K.Dense(1), loss="mse"), x, x[:, 0]),
+    "picture": lambda x, y: (
+        made(K.Dense(4, activation="relu"), K.Dense(8), loss="mse"),
+        x,
+        x,
+    ),
+    "far off": lambda x, y: (
+        made(K.Dense(32, activation="relu"), K.Dense(1), loss="mse"),
+        x,
+        20 + x[:, 0],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SLOW)
+def test_a_loss_that_still_falls_is_no_stall(case):
+    found = diagnose(*SLOW[case](*rows()), seconds=120)
+    assert found.trial.outcome == "falls"
+    assert found.healthy
+    assert "still falling; pass more `steps`" in found.summary()
+    assert {finding.severity for finding in found.findings} <= {"note"}
+    assert "no progress" not in str(found)
+
+
+def test_a_loss_that_still_falls_learns_with_more_steps_or_larger_ones():
+    model, x, y = SLOW["logistic"](*rows())
+    found = diagnose(model, x, y, seconds=120)
+    (note,) = found.findings
+    assert (note.kind, note.severity) == ("learning rate too low", "note")
+    assert "learns in as many steps" in note.sentence
+    assert diagnose(model, x, y, steps=1000, seconds=120).trial.outcome == "learns"
+
+
+def test_a_loss_that_only_the_last_bias_lowers_is_a_stall():
+    model = made(
+        *[K.Dense(16, activation="sigmoid") for _ in range(16)],
+        K.Dense(1),
+        loss="mse",
+        optimizer=keras.optimizers.SGD(1e-3),
+    )
+    x, _ = rows()
+    found = diagnose(model, x, 20 + x[:, 0], seconds=120)
+    losses = found.trial.losses
+    assert losses[-50:].mean() < 0.9 * losses[50:100].mean() < 0.9 * losses[:50].mean()
+    assert found.trial.outcome == "stalls"
+    assert kinds(found) == ["vanishing in depth"], str(found)
+
+
+SCALED = {
+    "Normalization": lambda x: adapted(1e4 * x),
+    "Rescaling": lambda x: K.Rescaling(1e-4),
+    "Batch Norm": lambda x: K.BatchNormalization(),
+    "frozen": lambda x: K.Dense(
+        8, kernel_initializer=keras.initializers.Identity(1e-4), trainable=False
+    ),
+}
+
+
+def adapted(x):
+    layer = K.Normalization()
+    layer.adapt(x)
+    return layer
+
+
+@pytest.mark.parametrize("case", SCALED)
+def test_a_gradient_that_no_weight_reads_does_not_vanish(case):
+    x, y = rows()
+    model = made(SCALED[case](x), K.Dense(3, activation="softmax"), seed=3)
+    found = diagnose(model, 1e4 * x, y, seconds=120)
+    assert found.healthy, str(found)
+    assert "vanishing in depth" not in str(found)
+
+
+def test_a_gradient_that_vanishes_behind_a_normalization_is_still_seen():
+    x, y = rows()
+    hidden = [K.Dense(16, activation="sigmoid") for _ in range(12)]
+    model = made(adapted(1e4 * x), *hidden, K.Dense(3, activation="softmax"))
+    found = diagnose(model, 1e4 * x, y, seconds=120)
+    assert kinds(found) == ["vanishing in depth"], str(found)
+    (fault,) = found.faults
+    assert fault.where.endswith(f"back to {hidden[0].name}")
+    assert fault.evidence["factor per layer"] == pytest.approx(
+        fault.evidence["what arrives"] ** (1 / 12)
+    )
+
+
+def test_biases_are_no_measure_of_a_step():
+    """Those of a GRU have two dimensions, and are tiny after an epoch."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(48, 6, 5)).astype("float32")
+    y = (x.sum((1, 2)) > 0).astype("float32")
+    model = made(K.GRU(8), K.Dense(1, activation="sigmoid"), loss="binary_crossentropy")
+    model.fit(x, y, verbose=0)
+    assert any(len(w.shape) > 1 and "bias" in w.name for w in model.trainable_weights)
+    found = diagnose(model, x, y, steps=30)
+    assert found.trial.update_ratio < 0.02
+    assert not [f for f in found.findings if "learning rate" in f.kind]
+
+
+def two_outputs(as_dict):
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((8,))
+    h = K.Dense(8)(inputs)
+    a, b = K.Dense(1, name="b")(h), K.Dense(3, activation="softmax", name="a")(h)
+    model = keras.Model(inputs, {"b": a, "a": b} if as_dict else [a, b])
+    losses, weights = ("mse", CROSS_ENTROPY), (2.0, 0.5)
+    names = ("b", "a")
+    model.compile(
+        "adam",
+        dict(zip(names, losses, strict=True)) if as_dict else list(losses),
+        loss_weights=dict(zip(names, weights, strict=True)) if as_dict else list(weights),
+    )
+    return model
+
+
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_the_best_constant_answer_of_several_outputs(as_dict):
+    x, y = rows()
+    number = 5 + np.random.default_rng(1).normal(size=64).astype("float32")
+    targets = {"b": number, "a": y} if as_dict else [number, y]
+    trial = diagnose(two_outputs(as_dict), x, targets, steps=30).trial
+    share = np.bincount(y) / len(y)
+    entropy = -(share * np.log(share)).sum()
+    assert trial.baseline == pytest.approx(2.0 * np.var(number) + 0.5 * entropy, rel=1e-4)
+    assert trial.first > 10 * trial.baseline
+    assert trial.outcome != "learns"  # the biases alone move in so few steps
+
+
+def test_a_constant_answer_that_is_not_known_is_not_given():
+    def of_the_first_two(y_true, y_pred):
+        return keras.ops.mean((y_pred[:, :2] - y_true) ** 2, axis=-1)
+
+    x, _ = rows()
+    model = made(K.Dense(3), loss=of_the_first_two)
+    found = diagnose(model, x, x[:, :2], steps=30)
+    assert np.isnan(found.trial.baseline)
+    assert found.trial.reference == found.trial.first
+    assert found.summary().endswith("; what the best constant answer has is not known.")
+
+
+def test_a_learning_rate_of_0_is_named():
+    x, y = rows()
+    hidden, last = K.Dense(32, activation="relu"), K.Dense(3, activation="softmax")
+    found = diagnose(made(hidden, last, optimizer=keras.optimizers.SGD(0.0)), x, y)
+    assert kinds(found) == ["learning rate too low"], str(found)
+    assert "is 0: no weight moves" in found.faults[0].sentence
+    assert found.trial.update_ratio == 0
+    assert all("a learning rate of" in name for name in found.cures)
+
+
+def test_steps_that_are_rounded_away_are_named():
+    x, y = rows()
+    half = [K.Dense(8, dtype="bfloat16"), K.Dense(3, activation="softmax", dtype="bfloat16")]
+    found = diagnose(made(*half), x, y)
+    (finding, _) = found.findings
+    assert (finding.kind, finding.severity) == ("learning rate too low", "warning")
+    assert "rounded away in bfloat16" in finding.sentence
+
+
+def test_an_update_every_few_steps_is_a_step():
+    """With gradients that are summed up, most steps move nothing."""
+    x, y = rows()
+    summed = keras.optimizers.Adam(1e-3, gradient_accumulation_steps=20)
+    plain = diagnose(made(K.Dense(3, activation="softmax")), x, y).trial.update_ratio
+    found = diagnose(made(K.Dense(3, activation="softmax"), optimizer=summed), x, y, steps=60)
+    assert found.trial.update_ratio == pytest.approx(plain, rel=0.2)
+
+
+# ------------------------------------------- what a trial alone does not tell, or tells wrongly
+
+
+def batch(samples=64, seed=5):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(samples, 8)).astype("float32")
+    return x, (x @ rng.normal(size=(8, 3))).argmax(axis=1)
+
+
+def stacked(*layers, loss=LOGITS):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    model.compile(keras.optimizers.Adam(0.003), loss)
+    return model
+
+
+ROOT = K.Lambda(keras.ops.sqrt, name="root")
+
+
+@pytest.mark.parametrize(
+    ("layers", "through"),
+    [
+        ([K.Dense(8, activation="relu", name="below"), ROOT, K.Dense(3)], "root"),
+        ([K.Dense(3, activation="relu")], "the loss"),
+    ],
+)
+def test_a_slope_that_is_infinite_is_found_where_it_is(layers, through):
+    rooted = lambda y, p: keras.ops.mean(keras.ops.sqrt(p), axis=-1)  # noqa: E731
+    x, y = batch()
+    model = stacked(*layers, loss=rooted if through == "the loss" else LOGITS)
+    found = diagnose(model, x, y)
+    (fault,) = found.faults
+    assert (fault.kind, fault.where) == ("non-finite numbers", f"gradient through {through}")
+    assert np.isfinite(found.flow.loss)
+    assert fault.evidence["numbers that are not finite"] > 0
+    assert "a slope is infinite" in found.flow.summary()
+
+
+def test_a_root_that_meets_no_zero_is_well():
+    x, y = batch()
+    found = diagnose(stacked(K.Dense(8, activation="softplus"), ROOT, K.Dense(3)), x, y)
+    assert found.healthy
+    assert found.examination.bad_gradient is None
+
+
+def test_a_gradient_that_overflows_on_its_way_back_explodes():
+    """Forward nothing grows, backward a million with every layer: more than float32 holds."""
+    layers = []
+    for _ in range(8):
+        layers += [K.Dense(8), Up()]
+    x, y = batch()
+    found = diagnose(stacked(*layers, K.Dense(3)), x, y, steps=30)
+    assert found.examination.bad_gradient.kind == "exploding in depth"
+    assert kinds(found) == ["exploding in depth"]
+
+
+class Up(keras.layers.Layer):
+    """The identity, up to a constant; its slope is a million."""
+
+    def call(self, x):
+        return x * 1e6 - keras.ops.stop_gradient(x * (1e6 - 1))
+
+
 def test_layers_that_no_gradient_reaches_are_named_and_no_fault():
     stop = K.Lambda(keras.ops.stop_gradient)
     x, y = batch()
