@@ -106,6 +106,8 @@ def diagnose(
         A loss that is still falling then shows no harm, and only a cure that works shows a fault.
     seconds : float
         After which a single trial is cut short; one that had not learnt by then shows no harm.
+        TensorFlow builds the trial's graph before, which is not counted and is most of the waiting
+        in a deep network: some half a minute at 100 layers.
 
     Returns
     -------
@@ -120,7 +122,8 @@ def diagnose(
     Notes
     -----
     What it does not see: a network that learns its few samples by heart but not what the task is
-    about (too far back in time, overfitting), wrong labels, a ``train_step`` of the reader's own.
+    about (too far back in time, overfitting), wrong labels, a ``train_step`` of the reader's own
+    (in place of which the loss alone is tried, and the summary says so).
     """
     start = time.perf_counter()
     instance("model", model, keras.Model, "a Keras model, such as `keras.Sequential([...])`")
@@ -212,6 +215,11 @@ class _TrialRoom:
         self.model, self.batch, self.loss = model, batch, loss
         self.steps, self.seconds = steps, seconds
         self.remarks: list[str] = []
+        if type(model).train_step is not keras.Model.train_step:
+            self.remarks.append(
+                "It was trained here by its loss alone, not by the `train_step` of "
+                f"{type(model).__name__}."
+            )
         self.optimizer = getattr(model, "optimizer", None)
         if self.optimizer is not None and not can_be_made_anew(self.optimizer):
             self.remarks.append(
@@ -631,8 +639,9 @@ def _rate(seen: Examination, trial: Trial, room: _TrialRoom) -> Iterator[_Suspec
         f"A step of {trial.optimizer} at {trial.learning_rate:.2g} moves the weights of the layer "
         f"that moves most by {ratio:.2g} of their size."
     )
-    can_move = ratio > 0 or bool(np.any(seen.flow.weight_norms > 0))
-    if can_move and ratio == 0:
+    stands_still = not trial.moved and bool(np.any(seen.flow.weight_norms > 0))
+    can_move = ratio > 0 or stands_still
+    if stands_still:
         moved = _why_nothing_moves(trial, room.model)
 
     def learns_at(factors: Iterable[float]) -> str:

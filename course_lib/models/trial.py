@@ -49,6 +49,8 @@ class Trial:
         How far the outputs differ between samples afterwards, see `symptoms.variation`: in use, or
         with Batch Norm by the batch as in training if that is more, for its moving statistics take
         longer to learn than a trial.
+    moved : bool
+        Whether any weight was another afterwards, biases too.
     optimizer : str
         Name of its class.
     learning_rate : float
@@ -63,6 +65,7 @@ class Trial:
     baseline: float
     update_ratio: float
     variation: float
+    moved: bool
     optimizer: str
     learning_rate: float
     seconds: float
@@ -188,6 +191,7 @@ class Trials:
         rate = float(self.optimizer.learning_rate) if rate is None else rate
         self.optimizer.learning_rate.assign(rate)
         with unchanged(self.model):
+            before = [np.array(weight) for weight in self.weights]
             while len(losses) < self.steps:
                 loss, ratio = self._step(x)
                 losses.append(float(loss))
@@ -199,6 +203,7 @@ class Trials:
                 elif time.perf_counter() - start > self.seconds:
                     cut_short = len(losses) < self.steps
                     break
+            moved = any(map(_differ, before, self.weights))
             varies = variation(self.model(x))
             with as_in_training(self.model):
                 varies = max(varies, variation(self.model(x)))
@@ -207,6 +212,7 @@ class Trials:
             baseline=self.baseline,
             update_ratio=_typical(ratios),
             variation=varies,
+            moved=moved,
             optimizer=type(self.optimizer).__name__,
             learning_rate=rate,
             seconds=time.perf_counter() - start,
@@ -245,6 +251,10 @@ class Trials:
             return total - tf.cast(added, total.dtype), largest
 
         return step if model.run_eagerly else tf.function(step, reduce_retracing=True)
+
+
+def _differ(before: np.ndarray, weight: keras.Variable) -> bool:
+    return bool(np.any(before != np.array(weight)))
 
 
 def reference_of(baseline: float, first: float) -> float:

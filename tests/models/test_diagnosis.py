@@ -537,6 +537,31 @@ def test_steps_that_are_rounded_away_are_named():
     assert "rounded away in bfloat16" in finding.sentence
 
 
+class ItsOwnStep(keras.Sequential):
+    """Trains by what it pleases."""
+
+    def train_step(self, data):
+        return {"loss": keras.ops.mean(self(data[0])) ** 2}
+
+
+@pytest.mark.parametrize("kind", [keras.Sequential, ItsOwnStep])
+def test_a_train_step_of_its_own_is_not_what_was_tried(kind):
+    x, y = rows()
+    model = kind([K.Dense(8, activation="relu"), K.Dense(3, activation="softmax")])
+    found = diagnose(model, x, y, loss=CROSS_ENTROPY, steps=30)
+    says = "trained here by its loss alone, not by the `train_step` of ItsOwnStep."
+    assert found.summary().endswith(says) is (kind is ItsOwnStep)
+
+
+def test_a_matrix_that_gets_no_gradient_is_no_rounding():
+    """Behind dead units the last bias moves, and no rate would move the matrices."""
+    model, x, y = clinic.PATIENTS["dead from the start"].build(seed=1)
+    found = diagnose(model, x, y, steps=30)
+    assert found.trial.update_ratio == 0
+    assert found.trial.moved
+    assert "learning rate too low" not in [finding.kind for finding in found.findings]
+
+
 def test_an_update_every_few_steps_is_a_step():
     """With gradients that are summed up, most steps move nothing."""
     x, y = rows()
