@@ -81,8 +81,9 @@ def diagnose(
     """Look for what keeps a Keras model from learning.
 
     Measured are the gradient by layer and by time step, dead and saturated units and gates, the
-    scale of the inputs, what masks hide, what Batch Norm normalises by in training and in use, and
-    whether all numbers are finite. Then the model is trained for a moment on the same few samples
+    scale of the inputs, what masks hide, what Batch Norm normalises by in training and in use,
+    whether all numbers are finite (gradients too), whether samples and targets differ at all, and
+    which layers no gradient reaches. Then the model is trained for a moment on the same few samples
     with a copy of its optimiser: a network that can learn gets below the loss of the best constant
     answer. If it does not, the cures that can be tried are: other learning rates, inputs brought
     to scale, no masks, Batch Norm by the batch. The model is the same afterwards, bit for bit, its
