@@ -192,7 +192,7 @@ def _with_every_class(rows: np.ndarray, y: Any) -> np.ndarray:
     for one in classes:
         of_class = np.flatnonzero(labels == one)
         wanted = min(share, len(of_class))
-        missing = wanted - np.count_nonzero(labels[rows] == one)
+        missing = wanted - int(np.count_nonzero(labels[rows] == one))
         if missing > 0:
             values, counts = np.unique(labels[rows], return_counts=True)
             crowd = rows[labels[rows] == values[counts.argmax()]]
