@@ -340,6 +340,8 @@ def progress(done: int, total: int, job: Job, run: Run) -> str:
 
 def report(tables: dict[str, dict[str, Any]]) -> list[str]:
     """Return what a reader of the table looks for first: what failed, and what is near failing."""
+    from course_lib.learn.page import figure_text
+
     lines = [""]
     for number, chapter in tables.items():
         rows = chapter["claims"]
@@ -351,13 +353,14 @@ def report(tables: dict[str, dict[str, Any]]) -> list[str]:
         for claim in failed:
             lines.append(
                 f"  {claim['claim']}: {claim['held']} of {claim['runs']}; seed "
-                f"{claim['worst_seed']} measured {claim['worst']}, needed: {claim['needs']}"
+                f"{claim['worst_seed']} measured {figure_text(claim['worst'])}, "
+                f"needed: {claim['needs']}"
             )
         for claim in rows:
             if claim["has_little_room"] and claim not in failed:
                 lines.append(
                     f"  {claim['claim']}: held, but seed {claim['worst_seed']} has little room: "
-                    f"it measured {claim['worst']}, needed: {claim['needs']}"
+                    f"it measured {figure_text(claim['worst'])}, needed: {claim['needs']}"
                 )
         lines += [f"  seed {seed}: {errors[0]}" for seed, errors in chapter["errors"].items()]
     return lines

@@ -79,7 +79,7 @@ def test_the_table_counts_and_names_the_worst_seed():
     assert by_claim["01-b"]["sentence"] == "It is 1.0."  # of the course's own seed, not the worst
     said = "\n".join(audit.report({"01": table}))
     assert "1 of 2 claims held with all of 3 seeds" in said
-    assert "01-b: 2 of 3; seed 2 measured 50.0, needed: below 40" in said
+    assert "01-b: 2 of 3; seed 2 measured 50, needed: below 40" in said
 
 
 def test_a_claim_that_a_run_did_not_reach_did_not_hold():
@@ -90,7 +90,7 @@ def test_a_claim_that_a_run_did_not_reach_did_not_hold():
 def test_a_bound_with_little_room_is_named():
     jobs = finished([claim("01-a", 30.0, room=1.33)], [claim("01-a", 5.0, room=8.0)])
     said = "\n".join(audit.report({"01": audit.table(jobs)}))
-    assert "01-a: held, but seed 1 has little room: it measured 30.0, needed: below 40" in said
+    assert "01-a: held, but seed 1 has little room: it measured 30, needed: below 40" in said
 
 
 BELOW, BETWEEN = (None, 40.0), (0.5, 2.0)
