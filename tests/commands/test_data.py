@@ -113,7 +113,7 @@ def test_a_damaged_manifest_is_reported_by_name(copy, text):
 
 @pytest.mark.parametrize("name", ["digits.csv", "../README.md", ""])
 def test_a_name_that_is_not_listed_is_refused(name):
-    with pytest.raises(data.DataError, match=r"it has digits\.npz") as caught:
+    with pytest.raises(data.DataError, match=r"it has .*digits\.npz") as caught:
         data.path(name)
     assert repr(name) in str(caught.value)
 
