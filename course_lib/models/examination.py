@@ -15,7 +15,9 @@ from course_lib.models.layer_flow import LayerFlow
 from course_lib.models.masks import Hidden, hidden_by_masks
 from course_lib.models.objectives import objective_of
 from course_lib.models.recording import Record, Recording, unchanged
+from course_lib.models.targets import Misfit, misfit
 from course_lib.models.time_steps import TimeStepFlow, by_time_step
+from course_lib.models.units import activation_of
 
 __all__ = ["Examination", "examine"]
 
@@ -65,6 +67,7 @@ class Examination:
     cut_off: list[str]  # layers with weights to train that no gradient of the loss reaches
     input_varies: bool  # from sample to sample
     target_varies: bool
+    misfit: Misfit | None  # of the output and the targets
     unread: frozenset[int]  # records with nothing to train at them or before: no weight reads them
 
 
@@ -109,8 +112,19 @@ def examine(model: keras.Model, batch: Batch, x: Any, y: Any, loss: Any) -> Exam
         cut_off=_cut_off(records, flow),
         input_varies=_varies(batch.x),
         target_varies=_varies(batch.y),
+        misfit=None if not_finite else _misfit(model, batch, loss, recording, objective),
         unread=_before_weights(records),
     )
+
+
+def _misfit(
+    model: keras.Model, batch: Batch, loss: Any, recording: Recording, objective: Any
+) -> Misfit | None:
+    """Return what does not fit between the one output of a model and its targets."""
+    exits = [recording.records[i] for i in recording.exits]
+    activation = activation_of(exits[0]) if len(exits) == 1 else ""
+    loss = getattr(model, "loss", None) if loss is None else loss
+    return misfit(loss, recording.outputs, batch.y, activation, objective)
 
 
 def _before_weights(records: list[Record]) -> frozenset[int]:

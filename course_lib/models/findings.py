@@ -43,6 +43,12 @@ KINDS: dict[str, Kind] = {
         "what makes the labels.",
         "17_the_gradient_clinic",
     ),
+    "output that does not fit": Kind(
+        "A cross-entropy takes probabilities, from a softmax or a sigmoid, or logits with "
+        "`from_logits=True`; yes and no are 1 and 0; where targets are any numbers, the last layer "
+        "has no activation.",
+        "17_the_gradient_clinic",
+    ),
     "scale of the input": Kind(
         "Bring every column to mean 0 and standard deviation 1 with the figures of the training "
         "set (`keras.layers.Normalization`), or pixels to -1 ... 1 (`keras.layers.Rescaling`).",

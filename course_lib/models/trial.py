@@ -191,7 +191,7 @@ class Trials:
         rate = float(self.optimizer.learning_rate) if rate is None else rate
         self.optimizer.learning_rate.assign(rate)
         with unchanged(self.model):
-            before = [np.array(weight) for weight in self.weights]
+            before = [keras.ops.convert_to_numpy(weight) for weight in self.weights]
             while len(losses) < self.steps:
                 loss, ratio = self._step(x)
                 losses.append(float(loss))
@@ -254,7 +254,7 @@ class Trials:
 
 
 def _differ(before: np.ndarray, weight: keras.Variable) -> bool:
-    return bool(np.any(before != np.array(weight)))
+    return bool(np.any(before != keras.ops.convert_to_numpy(weight)))
 
 
 def reference_of(baseline: float, first: float) -> float:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from course_lib.models.recording import Record
 
-__all__ = ["FLAT", "SLOPES", "dead_share", "saturated_share"]
+__all__ = ["FLAT", "SLOPES", "activation_of", "dead_share", "saturated_share"]
 
 RECTIFIERS = ("relu", "relu6")
 FLAT = 0.02  # of its largest slope: less, and a sigmoid or tanh passes next to nothing
@@ -36,7 +36,7 @@ def dead_share(record: Record) -> tf.Tensor | None:
     picture or sequence: then no gradient reaches its weights. (Lu et al. 2020, "Dying ReLU and
     initialization", section 1.)
     """
-    if _activation(record) not in RECTIFIERS:
+    if activation_of(record) not in RECTIFIERS:
         return None
     (h,) = record.tensors
     silent = tf.reduce_all(h == 0, axis=list(range(len(h.shape) - 1)))
@@ -49,14 +49,14 @@ def saturated_share(record: Record) -> tf.Tensor | None:
     Saturated: the slope there is less than 2 % of the largest, beyond ±5.3 for a sigmoid and
     ±2.6 for a tanh. None for another layer.
     """
-    slope = SLOPES.get(_activation(record))
+    slope = SLOPES.get(activation_of(record))
     if slope is None:
         return None
     h = tf.cast(record.tensors[0], tf.float64)
     return tf.reduce_mean(tf.cast(slope(h) < FLAT, tf.float64))
 
 
-def _activation(record: Record) -> str:
+def activation_of(record: Record) -> str:
     """Return the name of the activation that a layer ends with, "" where that is not sure."""
     layer: Any = record.layer
     if len(record.tensors) != 1 or record.name.endswith("(logits)"):

@@ -15,7 +15,10 @@ def test_there_are_enough_of_every_kind():
     assert len(healthy) >= 10
     assert len(clinic.PATIENTS) - len(healthy) >= 10
     in_the_ward = {"mask that hides data", "Batch Norm in the wrong mode"}  # see test_ward
-    by_themselves = {"no progress", "no gradient", "constant input", "constant targets"}
+    by_themselves = {
+        "no progress", "no gradient", "constant input", "constant targets",
+        "output that does not fit",
+    }  # fmt: skip
     assert set(diagnosis.KINDS) - by_themselves - in_the_ward == KINDS  # those: test_diagnosis
     for kind in ("", *KINDS):
         held_out = [p.held_out for p in clinic.PATIENTS.values() if p.kind == kind]

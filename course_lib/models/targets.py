@@ -1,0 +1,142 @@
+"""Whether the output and the targets fit: what a loss takes, and what an activation can reach.
+
+A wrong pair trains without an error. A cross-entropy that is given logits for probabilities cuts
+them off at 0 and 1; one that is given -1 and 1 for labels has no lowest value; a sigmoid never
+comes to 50.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from course_lib.models.made_up import NUMBERS
+
+__all__ = ["Misfit", "misfit", "taking_logits"]
+
+BINARY = (keras.losses.binary_crossentropy, keras.losses.binary_focal_crossentropy)
+CROSS_ENTROPIES = (
+    *BINARY,
+    keras.losses.categorical_crossentropy,
+    keras.losses.categorical_focal_crossentropy,
+    keras.losses.sparse_categorical_crossentropy,
+)
+REACH = {  # what a bounded activation can put out
+    "sigmoid": (0.0, 1.0),
+    "hard_sigmoid": (0.0, 1.0),
+    "softmax": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "hard_tanh": (-1.0, 1.0),
+    "softsign": (-1.0, 1.0),
+}
+HALF_PRECISION = 1e-2  # a softmax in 16 bits may end so far above 1
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """An output and targets that do not fit.
+
+    Attributes
+    ----------
+    what : str
+        "logits" where probabilities are taken; "labels" that are not 0 and 1; or "reach".
+    sentence : str
+    figures : dict of str to float
+        The ends of what was found, and for "reach" the lowest loss that can be reached.
+    """
+
+    what: str
+    sentence: str
+    figures: dict[str, float]
+
+
+def misfit(
+    loss: Any, outputs: Any, y: Any, activation: str, objective: Callable[[Any], tf.Tensor]
+) -> Misfit | None:
+    """Return what does not fit, None where all does or nothing is sure.
+
+    Parameters
+    ----------
+    loss : str, keras.losses.Loss or function; None, or several of them, are not judged
+    outputs, y : tensor
+        Several of them are not judged.
+    activation : str
+        Of the output layer, "" where it is not known.
+    objective : function
+        From outputs to the loss.
+    """
+    losses = keras.tree.flatten(loss)
+    if len(losses) != 1 or losses[0] is None:
+        return None
+    if not isinstance(outputs, tf.Tensor) or not isinstance(y, tf.Tensor):
+        return None
+    if outputs.dtype.name == "string" or y.dtype.name == "string":
+        return None
+    function, takes_logits = _function_of(losses[0])
+    answers, targets = _ends(outputs), _ends(y)
+    if function in CROSS_ENTROPIES and not takes_logits and _is_outside(answers, (0.0, 1.0)):
+        return Misfit(
+            "logits",
+            f"The loss takes probabilities, and the outputs go from {answers[0]:.2g} to "
+            f"{answers[1]:.2g}.",
+            {"lowest output": answers[0], "highest output": answers[1]},
+        )
+    if function in BINARY and _is_outside(targets, (0.0, 1.0)):
+        return Misfit(
+            "labels",
+            f"The loss takes labels from 0 to 1, and the targets go from {targets[0]:.2g} to "
+            f"{targets[1]:.2g}: so it has no lowest value.",
+            {"lowest target": targets[0], "highest target": targets[1]},
+        )
+    reach = REACH.get(activation)
+    if function in NUMBERS and reach is not None and _is_outside(targets, reach):
+        nearest = tf.clip_by_value(tf.cast(y, outputs.dtype), *reach)
+        nearest = tf.broadcast_to(tf.reshape(nearest, _as_wide(nearest, outputs)), outputs.shape)
+        lowest = float(objective(nearest))
+        return Misfit(
+            "reach",
+            f"The targets go from {targets[0]:.2g} to {targets[1]:.2g}, and a {activation} puts "
+            f"out {reach[0]:g} to {reach[1]:g}: the loss cannot come below {lowest:.3g}.",
+            {"lowest target": targets[0], "highest target": targets[1], "lowest loss": lowest},
+        )
+    return None
+
+
+def taking_logits(loss: Any) -> Any:
+    """Return the same cross-entropy, for outputs that are logits."""
+    loss = keras.losses.get(keras.tree.flatten(loss)[0])
+    if isinstance(loss, keras.losses.Loss):
+        return type(loss).from_config(loss.get_config() | {"from_logits": True})
+    return partial(loss, from_logits=True)
+
+
+def _function_of(loss: Any) -> tuple[Any, bool]:
+    """Return the function that computes a loss, and whether it takes logits."""
+    loss = keras.losses.get(loss)
+    if not isinstance(loss, keras.losses.Loss):
+        return loss, False
+    function = getattr(loss, "fn", None)
+    known = function in CROSS_ENTROPIES
+    return function, known and bool(loss.get_config().get("from_logits", False))
+
+
+def _ends(values: tf.Tensor) -> tuple[float, float]:
+    numbers = np.asarray(values, dtype=np.float64)
+    return float(numbers.min()), float(numbers.max())
+
+
+def _is_outside(ends: tuple[float, float], reach: tuple[float, float]) -> bool:
+    slack = HALF_PRECISION * (reach[1] - reach[0])
+    return ends[0] < reach[0] - slack or ends[1] > reach[1] + slack
+
+
+def _as_wide(y: tf.Tensor, outputs: tf.Tensor) -> tuple[int, ...]:
+    """Return the shape of the targets with the axis that Keras adds where one number is meant."""
+    shape = tuple(y.shape)
+    return (*shape, 1) if len(shape) == len(outputs.shape) - 1 else shape

@@ -1,0 +1,127 @@
+"""The trials of one model that a diagnosis may ask for, each made when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from course_lib.models.batch_norms import normalized_by_batch
+from course_lib.models.batches import Batch
+from course_lib.models.masks import without_masks
+from course_lib.models.objectives import counted, objective_of
+from course_lib.models.recording import unchanged
+from course_lib.models.targets import taking_logits
+from course_lib.models.trial import Trial, Trials, can_be_made_anew, constant_loss
+
+__all__ = ["FEWEST", "TrialRoom"]
+
+FEWEST = 8  # samples: of fewer, many a unit of a healthy layer is 0 for each
+MILLIONTH = 1e-6  # what a rate of 0 is raised from
+
+
+class TrialRoom:
+    """The trials of one model, each made when it is first asked for."""
+
+    def __init__(
+        self, model: keras.Model, batch: Batch, loss: Any, steps: int, seconds: float
+    ) -> None:
+        self.model, self.batch, self.loss = model, batch, loss
+        self.steps, self.seconds = steps, seconds
+        self.remarks: list[str] = []
+        if type(model).train_step is not keras.Model.train_step:
+            self.remarks.append(
+                "It was trained here by its loss alone, not by the `train_step` of "
+                f"{type(model).__name__}."
+            )
+        self.optimizer = getattr(model, "optimizer", None)
+        if self.optimizer is not None and not can_be_made_anew(self.optimizer):
+            self.remarks.append(
+                f"The trial had Adam at 0.001, for {type(self.optimizer).__name__} cannot be made "
+                "anew from its `get_config`; nothing is said of its learning rate."
+            )
+            self.optimizer = None
+        self.samples = int(keras.tree.flatten(batch.x)[0].shape[0])
+        if self.samples < FEWEST:
+            self.remarks.append(f"{counted(self.samples, 'sample')} cannot show much; pass more.")
+        self.done: dict[str, Trial] = {}
+        self._trials: Trials | None = None
+
+    def own(self) -> Trial:
+        """Return the trial with nothing changed."""
+        return self._run("")
+
+    def at_rate(self, factor: float) -> Trial:
+        """Return the trial at so many times the learning rate; of 0, at so many millionths."""
+        own = self.own().learning_rate
+        rate = factor * (own or MILLIONTH)
+        name = f"{factor:g} times the learning rate" if own else f"a learning rate of {rate:g}"
+        return self._run(name, rate=rate)
+
+    def to_scale(self) -> Trial:
+        """Return the trial with every column of the input at mean 0 and standard deviation 1."""
+        return self._run(
+            "inputs brought to scale", x=keras.tree.map_structure(_standardized, self.batch.x)
+        )
+
+    def without_masks(self) -> Trial:
+        """Return the trial with every step of a sequence read."""
+        return self._with("every step read", without_masks)
+
+    def normalized_by_batch(self) -> Trial:
+        """Return the trial with every Batch Norm normalising by the batch."""
+        return self._with("Batch Norm by the batch", normalized_by_batch)
+
+    def on_logits(self) -> Trial:
+        """Return the trial with a loss that takes the outputs for logits."""
+        name = "outputs taken for logits"
+        if name not in self.done:
+            own = self.model.loss if self.loss is None else self.loss
+            self.done[name] = self._made(taking_logits(own)).run()
+        return self.done[name]
+
+    def _run(self, name: str, **changes: Any) -> Trial:
+        if name not in self.done:
+            if self._trials is None:
+                self._trials = self._made()
+            self.done[name] = self._trials.run(**changes)
+        return self.done[name]
+
+    def _with(
+        self, name: str, change: Callable[[keras.Model], AbstractContextManager[None]]
+    ) -> Trial:
+        """Return a trial of the model with some of its calls changed: it needs a graph anew."""
+        if name not in self.done:
+            with change(self.model):
+                self.done[name] = self._made().run()
+        return self.done[name]
+
+    def _made(self, loss: Any = None) -> Trials:
+        objective = objective_of(self.model, self.loss if loss is None else loss, self.batch)
+        with unchanged(self.model):
+            outputs = self.model(self.batch.x)
+            added = sum(float(keras.ops.sum(extra)) for extra in self.model.losses)
+            baseline = constant_loss(objective, outputs, self.batch.y) - added
+        return Trials(
+            self.model,
+            self.batch.x,
+            objective,
+            baseline=baseline,
+            optimizer=self.optimizer or keras.optimizers.Adam(1e-3),
+            steps=self.steps,
+            seconds=self.seconds,
+        )
+
+
+def _standardized(x: tf.Tensor) -> tf.Tensor:
+    if not x.dtype.is_floating:
+        return x
+    values = np.asarray(x, dtype=np.float64)
+    axes = tuple(range(values.ndim - 1))
+    mean, deviation = values.mean(axes, keepdims=True), values.std(axes, keepdims=True)
+    deviation = np.where(deviation > 0, deviation, 1.0)  # a column that is always the same
+    return tf.constant((values - mean) / deviation, x.dtype)
