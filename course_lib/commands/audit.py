@@ -293,7 +293,8 @@ def has_little_room(worst: dict[str, Any], figures: Sequence[float]) -> bool:
         return worst["room"] < DECADES_ROOM
     if worst["room"] is not None and worst["room"] >= ROOM:
         return False
-    return not distance(worst) >= SPANS_ROOM * (highest - lowest)
+    share = spans(worst, figures)
+    return distance(worst) < 0 if share is None else share < SPANS_ROOM
 
 
 def write(tables: dict[str, dict[str, Any]]) -> None:

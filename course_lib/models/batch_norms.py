@@ -28,6 +28,7 @@ __all__ = [
     "as_in_training",
     "foreign_statistics",
     "held_in_training",
+    "learning_norms",
     "normalized_by_batch",
 ]
 
@@ -119,9 +120,14 @@ def normalized_by_batch(model: keras.Model) -> Iterator[None]:
 @contextmanager
 def as_in_training(model: keras.Model) -> Iterator[None]:
     """Let every Batch Norm that is not frozen normalise by the batch in use, too."""
-    norms = [layer for layer in all_layers(model) if isinstance(layer, BatchNorm)]
-    with calls_changed({layer: _by_batch(layer) for layer in norms if layer.trainable}):
+    with calls_changed({layer: _by_batch(layer) for layer in learning_norms(model)}):
         yield
+
+
+def learning_norms(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return every Batch Norm that is not frozen, and so learns its moving statistics."""
+    norms = [layer for layer in all_layers(model) if isinstance(layer, BatchNorm)]
+    return [layer for layer in norms if layer.trainable]
 
 
 def _uses_batch(record: Record) -> bool:

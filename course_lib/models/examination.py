@@ -91,7 +91,7 @@ def examine(model: keras.Model, batch: Batch, x: Any, y: Any, loss: Any) -> Exam
         not_finite, runaway, largest = _bad_outputs(records)
         if not not_finite and not np.isfinite(flow.loss):
             not_finite["loss"] = 1
-            runaway = "exploding in depth" if largest > RUNAWAY else ""
+            runaway = _explosion([], largest)
     has_time = not not_finite and any(
         isinstance(record.layer, keras.layers.RNN) for record in records
     )
@@ -142,19 +142,16 @@ def _before_weights(records: list[Record]) -> frozenset[int]:
 def _bad_outputs(records: list[Record]) -> tuple[dict[str, int], str, float]:
     """Return how many numbers of each output are not finite, what made them, and what was before.
 
-    What made them: "exploding in time" where a recurrent layer comes first, "exploding in depth"
-    where the numbers had grown large before, else "".
+    What made them is said by `_explosion`.
     """
     found: dict[str, int] = {}
     runaway, largest = "", 0.0
     for record in records:
         for tensor in record.tensors if record.is_floating else []:
-            values = np.abs(np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64))
+            values = _sizes(tensor)
             bad = int(np.count_nonzero(~np.isfinite(values)))
             if bad and not found:
-                is_loop = isinstance(record.layer, keras.layers.RNN)
-                large = "exploding in depth" if largest > RUNAWAY else ""
-                runaway = "exploding in time" if is_loop else large
+                runaway = _explosion([record], largest)
             if bad:
                 found[f"output of {record.name}"] = bad
             elif not found and values.size:
@@ -184,13 +181,22 @@ def _bad_gradient(recording: Recording, value: Any, flow: LayerFlow) -> BadGradi
             numbers = [_sizes(part) for part in gradients if part is not None]
             bad = sum(int(np.count_nonzero(~np.isfinite(part))) for part in numbers)
             if bad:
-                is_loop = any(isinstance(record.layer, keras.layers.RNN) for record in through)
-                large = "exploding in depth" if largest > RUNAWAY else "non-finite numbers"
-                kind = "exploding in time" if is_loop else large
+                kind = _explosion(through, largest) or "non-finite numbers"
                 made_by = " and ".join(record.name for record in through) or "the loss"
                 return BadGradient(kind, records[i].name, made_by, bad, largest)
             largest = max([largest, *(float(part.max(initial=0.0)) for part in numbers)])
     return None
+
+
+def _explosion(through: list[Record], largest: float) -> str:
+    """Return the kind of explosion that numbers come from that are not finite, "" if from none.
+
+    "exploding in time" where they come through a recurrent layer, "exploding in depth" where the
+    `largest` number before them had grown large.
+    """
+    if any(isinstance(record.layer, keras.layers.RNN) for record in through):
+        return "exploding in time"
+    return "exploding in depth" if largest > RUNAWAY else ""
 
 
 def _sizes(tensor: Any) -> np.ndarray:

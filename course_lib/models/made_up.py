@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from course_lib.checks import instance, positive_int, shown
+from course_lib.models.objectives import function_of
 from course_lib.models.recording import all_layers
 
 __all__ = ["made_up_data"]
@@ -134,8 +135,7 @@ def _losses(model: keras.Model, outputs: Any) -> list[Any]:
 
 def _target(rng: np.random.Generator, loss: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Return targets of the kind that a loss takes, for outputs of a shape."""
-    loss = keras.losses.get(loss)
-    takes = getattr(loss, "fn", loss)  # a loss object of Keras's holds its function
+    takes = function_of(loss)
     if takes in CLASSES:
         return rng.integers(0, shape[-1], shape[:-1])
     if takes in SHARES:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from course_lib.checks import shown
 
-__all__ = ["FlowError", "counted", "in_one_sentence", "objective_of"]
+__all__ = ["FlowError", "counted", "function_of", "in_one_sentence", "objective_of"]
 
 
 class FlowError(ValueError):
@@ -116,6 +116,12 @@ def _loss_object(loss: Any) -> keras.losses.Loss:
     if isinstance(loss, type) or not callable(loss):
         raise TypeError(f"`loss` is {shown(loss)}; it takes {takes}.")
     return _Function(loss)
+
+
+def function_of(loss: Any) -> Any:
+    """Return the function that computes a loss: an object of Keras's holds it."""
+    loss = keras.losses.get(loss)
+    return getattr(loss, "fn", loss)
 
 
 def _holds_text(y: Any) -> bool:

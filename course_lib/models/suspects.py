@@ -407,32 +407,30 @@ def _rate(seen: Examination, trial: Trial, room: TrialRoom) -> Iterator[Suspect]
                 return f"At {other.learning_rate:.2g} {instead}."
         return ""
 
+    def suspect(
+        kind: str, factors: Iterable[float], *, is_plain: bool, is_mild: bool = False
+    ) -> Suspect:
+        return Suspect(
+            kind,
+            trial.optimizer,
+            moved,
+            figures,
+            convicts=lambda: learns_at(factors),
+            needs_proof=not is_plain,
+            has_cure=True,
+            is_mild=is_mild,
+        )
+
     is_leap, is_creep = ratio > BOUNDS["leap"], can_move and ratio < BOUNDS["creep"]
     diverges, falls = trial.outcome == "diverges", trial.outcome == "falls"
     is_behind = trial.outcome == "stalls" or falls
     if is_leap or diverges or (is_behind and ratio > BOUNDS["stride"]):
-        yield Suspect(
-            "learning rate too high",
-            trial.optimizer,
-            moved,
-            figures,
-            convicts=lambda: learns_at(LOWER),
-            needs_proof=not is_leap,
-            has_cure=True,
-        )
+        yield suspect("learning rate too high", LOWER, is_plain=is_leap)
     if is_behind:
         higher = HIGHER if ratio < BOUNDS["slow"] else HIGHER[:1] if falls else ()
         sensible = [factor for factor in higher if can_move and ratio * factor < BOUNDS["leap"]]
-        yield Suspect(
-            "learning rate too low",
-            trial.optimizer,
-            moved,
-            figures,
-            convicts=lambda: learns_at(sensible),
-            needs_proof=not is_creep,
-            has_cure=True,
-            is_mild=falls or not is_creep,
-        )
+        is_mild = falls or not is_creep
+        yield suspect("learning rate too low", sensible, is_plain=is_creep, is_mild=is_mild)
 
 
 def _why_nothing_moves(trial: Trial, model: keras.Model) -> str:

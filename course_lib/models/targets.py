@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from course_lib.models.made_up import NUMBERS
+from course_lib.models.objectives import function_of
 
 __all__ = ["Misfit", "misfit", "taking_logits"]
 
@@ -78,7 +79,7 @@ def misfit(
         return None
     if outputs.dtype.name == "string" or y.dtype.name == "string":
         return None
-    function, takes_logits = _function_of(losses[0])
+    function, takes_logits = function_of(losses[0]), _takes_logits(losses[0])
     answers, targets = _ends(outputs), _ends(y)
     if function in CROSS_ENTROPIES and not takes_logits and _is_outside(answers, (0.0, 1.0)):
         return Misfit(
@@ -116,14 +117,11 @@ def taking_logits(loss: Any) -> Any:
     return partial(loss, from_logits=True)
 
 
-def _function_of(loss: Any) -> tuple[Any, bool]:
-    """Return the function that computes a loss, and whether it takes logits."""
-    loss = keras.losses.get(loss)
-    if not isinstance(loss, keras.losses.Loss):
-        return loss, False
-    function = getattr(loss, "fn", None)
-    known = function in CROSS_ENTROPIES
-    return function, known and bool(loss.get_config().get("from_logits", False))
+def _takes_logits(loss: Any) -> bool:
+    """Return whether a cross-entropy takes logits; by name, or as a function, it does not."""
+    if not isinstance(loss, keras.losses.Loss) or function_of(loss) not in CROSS_ENTROPIES:
+        return False
+    return bool(loss.get_config().get("from_logits", False))
 
 
 def _ends(values: tf.Tensor) -> tuple[float, float]:

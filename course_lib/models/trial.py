@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from course_lib.models.batch_norms import as_in_training
+from course_lib.models.batch_norms import as_in_training, learning_norms
 from course_lib.models.recording import unchanged
 from course_lib.models.symptoms import variation
 
@@ -205,8 +205,9 @@ class Trials:
                     break
             moved = any(map(_differ, before, self.weights))
             varies = variation(self.model(x))
-            with as_in_training(self.model):
-                varies = max(varies, variation(self.model(x)))
+            if learning_norms(self.model):
+                with as_in_training(self.model):
+                    varies = max(varies, variation(self.model(x)))
         return Trial(
             losses=np.array(losses),
             baseline=self.baseline,

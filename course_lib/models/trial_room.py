@@ -78,26 +78,33 @@ class TrialRoom:
 
     def on_logits(self) -> Trial:
         """Return the trial with a loss that takes the outputs for logits."""
-        name = "outputs taken for logits"
-        if name not in self.done:
-            own = self.model.loss if self.loss is None else self.loss
-            self.done[name] = self._made(taking_logits(own)).run()
-        return self.done[name]
+        own = self.model.loss if self.loss is None else self.loss
+        return self._once("outputs taken for logits", lambda: self._made(taking_logits(own)).run())
 
     def _run(self, name: str, **changes: Any) -> Trial:
-        if name not in self.done:
+        """Return the trial on the graph that all share."""
+
+        def run() -> Trial:
             if self._trials is None:
                 self._trials = self._made()
-            self.done[name] = self._trials.run(**changes)
-        return self.done[name]
+            return self._trials.run(**changes)
+
+        return self._once(name, run)
 
     def _with(
         self, name: str, change: Callable[[keras.Model], AbstractContextManager[None]]
     ) -> Trial:
         """Return a trial of the model with some of its calls changed: it needs a graph anew."""
-        if name not in self.done:
+
+        def run() -> Trial:
             with change(self.model):
-                self.done[name] = self._made().run()
+                return self._made().run()
+
+        return self._once(name, run)
+
+    def _once(self, name: str, run: Callable[[], Trial]) -> Trial:
+        if name not in self.done:
+            self.done[name] = run()
         return self.done[name]
 
     def _made(self, loss: Any = None) -> Trials:

@@ -165,13 +165,12 @@ def _losses(diagnosis: Any) -> dict[str, Any]:
     losses = np.asarray(trial.losses, dtype=np.float64)
     known = np.isfinite(losses)
     has_answer = np.isfinite(trial.baseline)
-    level = trial.baseline if has_answer else losses[0]
     answer = f"; always the same answer has {trial.baseline:.3g}" if has_answer else ""
     lost = "" if known.all() else f", and from step {int(np.argmin(known)) + 1} on is no number"
     return {
         "x": 1.0 + np.flatnonzero(known),
         "y": np.log10(np.maximum(losses[known], 1e-12)),
-        "level": float(np.log10(max(level, 1e-12))),
+        "level": float(np.log10(max(trial.reference, 1e-12))),
         "says": f"The loss goes from {losses[0]:.3g} to {losses[known][-1]:.3g} in "
         f"{int(known.sum())} steps{lost}{answer}.",
     }

@@ -25,7 +25,9 @@ def a_diagnosis(**changes):
         masks={"lstm": SimpleNamespace(steps=0.5, data=np.nan, blind=0.1)},
         statistics={"batch_norm": SimpleNamespace(spread=0.01)},
     )
-    trial = SimpleNamespace(losses=np.array([2.0, 1.0, np.inf, np.nan]), baseline=10.0)
+    trial = SimpleNamespace(
+        losses=np.array([2.0, 1.0, np.inf, np.nan]), baseline=10.0, reference=10.0
+    )
     made = {
         "flow": flow,
         "time_flows": {"lstm": steps},
@@ -66,7 +68,7 @@ def test_a_loss_that_is_no_number_any_more_ends_there_and_says_so():
     np.testing.assert_allclose(losses["y"], np.log10([2.0, 1.0]))
     assert losses["level"] == pytest.approx(1.0)
     assert "from step 3 on is no number; always the same answer has 10" in losses["says"]
-    trial = SimpleNamespace(losses=np.array([2.0, 1.0]), baseline=np.nan)
+    trial = SimpleNamespace(losses=np.array([2.0, 1.0]), baseline=np.nan, reference=2.0)
     losses = show.chart(a_diagnosis(trial=trial), "first losses")
     assert losses["level"] == pytest.approx(np.log10(2.0))
     assert losses["says"] == "The loss goes from 2 to 1 in 2 steps."
