@@ -274,7 +274,9 @@ class Diagnosis:
 
 def course_of(trial: Trial, samples: int) -> str:
     """Say in a sentence what became of the loss."""
-    came = "was no longer finite" if not np.isfinite(trial.last) else f"came to {trial.last:.3g}"
+    came = "was no longer finite"
+    if np.isfinite(trial.last):
+        came = f"came to {trial.last:.3g}" + ", with weights NaN or infinite" * trial.spoilt
     compared = (
         f"the best constant answer has {trial.baseline:.3g}"
         if np.isfinite(trial.baseline)

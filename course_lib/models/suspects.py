@@ -103,7 +103,6 @@ def _bad_gradient(seen: Examination, trial: Trial) -> Iterator[Suspect]:
     bad = seen.bad_gradient
     if bad is None:
         return
-    spoilt = trial.outcome == "diverges" and not np.isfinite(trial.last)
     before = f" The numbers had grown to {bad.largest:.1e} before." if "expl" in bad.kind else ""
     yield Suspect(
         bad.kind,
@@ -112,7 +111,7 @@ def _bad_gradient(seen: Examination, trial: Trial) -> Iterator[Suspect]:
         f"{'is' if bad.count == 1 else 'are'} NaN or infinite, though the loss is finite: it comes "
         f"through {bad.made_by}.{before}",
         {"numbers that are not finite": float(bad.count), "largest finite number": bad.largest},
-        convicts=lambda: "In the trial the weights become so, too." if spoilt else "",
+        convicts=lambda: "In the trial the weights become so, too." if trial.spoilt else "",
     )
 
 

@@ -51,6 +51,9 @@ class Trial:
         longer to learn than a trial.
     moved : bool
         Whether any weight was another afterwards, biases too.
+    spoilt : bool
+        Whether the loss or a weight became NaN or infinite. The loss need not show it: a ReLU may
+        make 0 of NaN, which depends on the processor.
     optimizer : str
         Name of its class.
     learning_rate : float
@@ -66,6 +69,7 @@ class Trial:
     update_ratio: float
     variation: float
     moved: bool
+    spoilt: bool
     optimizer: str
     learning_rate: float
     seconds: float
@@ -94,7 +98,7 @@ class Trial:
         cut short; ``"falls"``: lower than at first, still falling in the last third of the steps,
         and not by answering the same whatever the sample; ``"stalls"``.
         """
-        if not np.isfinite(self.losses).all():
+        if self.spoilt:
             return "diverges"
         limit = max(self.first, self.reference)
         if np.max(self.losses) > limit + (DIVERGES - 1) * abs(limit):
@@ -184,7 +188,7 @@ class Trials:
         x = self.x if x is None else x
         losses: list[float] = []
         ratios: list[float] = []
-        cut_short = False
+        cut_short = spoilt = False
         start = time.perf_counter()
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
@@ -193,10 +197,11 @@ class Trials:
         with unchanged(self.model):
             before = [keras.ops.convert_to_numpy(weight) for weight in self.weights]
             while len(losses) < self.steps:
-                loss, ratio = self._step(x)
+                loss, ratio, are_finite = self._step(x)
                 losses.append(float(loss))
                 ratios.append(float(ratio))
-                if not np.isfinite(losses[-1]) or self._is_over(losses):
+                spoilt = not (np.isfinite(losses[-1]) and are_finite)
+                if spoilt or self._is_over(losses):
                     break
                 if len(losses) == 1:
                     start = time.perf_counter()  # the first step also builds the graph
@@ -214,6 +219,7 @@ class Trials:
             update_ratio=_typical(ratios),
             variation=varies,
             moved=moved,
+            spoilt=spoilt,
             optimizer=type(self.optimizer).__name__,
             learning_rate=rate,
             seconds=time.perf_counter() - start,
@@ -226,12 +232,15 @@ class Trials:
         goal = reference_of(self.baseline, losses[0])
         return _is_below(float(np.mean(losses[-SMOOTH:])), 2 * LEARNS - 1, goal)
 
-    def _make_step(self) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
-        """Return the function of one update; it returns the loss and the largest ‖ΔW‖ / ‖W‖."""
+    def _make_step(self) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """Return the function of one update.
+
+        It returns the loss, the largest ‖ΔW‖ / ‖W‖, and whether all weights are finite afterwards.
+        """
         model, weights, matrices = self.model, self.weights, self._matrices
         training = {"training": True} if "training" in model.call_signature_parameters else {}
 
-        def step(x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        def step(x: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch([weight.value for weight in weights])
                 total = self.objective(model(x, **training))
@@ -249,7 +258,10 @@ class Trials:
                 for weight, old, size in zip(matrices, before, self._sizes, strict=True)
             ]
             largest = tf.reduce_max(tf.stack(ratios)) if ratios else tf.constant(np.nan)
-            return total - tf.cast(added, total.dtype), largest
+            are_finite = tf.reduce_all(
+                [tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(w))) for w in weights]
+            )
+            return total - tf.cast(added, total.dtype), largest, are_finite
 
         return step if model.run_eagerly else tf.function(step, reduce_retracing=True)
 

@@ -609,6 +609,20 @@ def test_a_slope_that_is_infinite_is_found_where_it_is(layers, through):
     assert "a slope is infinite" in found.flow.summary()
 
 
+def test_weights_that_are_no_numbers_are_found_though_the_loss_is_one():
+    """Some processors' ReLU makes 0 of NaN: the loss goes on as if nothing had happened."""
+
+    def silent(v):
+        return tf.where(tf.math.is_nan(v), 0.0, v * tf.cast(v > 0, v.dtype))
+
+    x, y = batch()
+    found = diagnose(stacked(K.Dense(8, activation=silent), ROOT, K.Dense(3)), x, y)
+    assert [fault.kind for fault in found.faults] == ["non-finite numbers"]
+    assert (found.trial.outcome, found.trial.spoilt) == ("diverges", True)
+    assert np.isfinite(found.trial.losses).all()
+    assert "came to 1.32, with weights NaN or infinite; the best" in found.summary()
+
+
 def test_a_root_that_meets_no_zero_is_well():
     x, y = batch()
     found = diagnose(stacked(K.Dense(8, activation="softplus"), ROOT, K.Dense(3)), x, y)

@@ -50,6 +50,7 @@ class Trial:
     last: float = 2.2
     optimizer: str = "SGD"
     learning_rate: float = 0.1
+    spoilt: bool = False
 
 
 @dataclass
