@@ -56,6 +56,7 @@ class Examination:
     dead: dict[str, float]
     saturated: dict[str, float]
     gates: dict[str, dict[str, float]]
+    alike: dict[keras.Layer, int]  # hidden layers whose units start alike, and how many they are
     scales: dict[str, symptoms.Scale]
     masks: dict[str, Hidden]
     held: Held | None  # the Batch Norm that uses the batch in use too
@@ -101,6 +102,7 @@ def examine(model: keras.Model, batch: Batch, x: Any, y: Any, loss: Any) -> Exam
         dead=symptoms.dead_shares(hidden),
         saturated=symptoms.saturated_shares(hidden),
         gates={} if not_finite else symptoms.gate_shares(records),
+        alike=_alike(model, recording),
         scales=symptoms.scales(records),
         masks=hidden_by_masks(records),
         held=None if not_finite else held_in_training(model, batch, objective),
@@ -115,6 +117,17 @@ def examine(model: keras.Model, batch: Batch, x: Any, y: Any, loss: Any) -> Exam
         misfit=None if not_finite else _misfit(model, batch, loss, recording, objective),
         unread=_before_weights(records),
     )
+
+
+def _alike(model: keras.Model, recording: Recording) -> dict[keras.Layer, int]:
+    """Return the layers whose units start alike, from the input on, but for the outputs.
+
+    Units of an output have targets of their own.
+    """
+    exits = [recording.records[i].layer for i in recording.exits]
+    alike = symptoms.alike_units(model)
+    in_order = [*(record.layer for record in recording.records), *alike]
+    return {one: alike[one] for one in in_order if one in alike and one not in exits}
 
 
 def _misfit(

@@ -91,6 +91,16 @@ KINDS: dict[str, Kind] = {
         "and bring the inputs to scale.",
         "11_lstm_gates",
     ),
+    "units that stay alike": Kind(
+        "Draw the weights at random (Glorot, He), so that every unit gets a gradient of its own; "
+        "0 is for biases, and for the last matrix of a residual branch.",
+        "03_initialization",
+    ),
+    "regularisation too strong": Kind(
+        "Try a tenth of it, and a tenth again, until the loss on the training set falls; biases "
+        "and the parameters of normalisation need none.",
+        "16_regularization",
+    ),
     "learning rate too high": Kind(
         "Try a tenth of it, and a tenth again; a warm-up lets a network begin gently.",
         "06_optimizers_and_adam",

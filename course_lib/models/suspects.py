@@ -88,9 +88,11 @@ def suspects(seen: Examination, room: TrialRoom) -> list[Suspect]:
         *_scale(seen, trial, room),
         *_masks(seen, room),
         *_batch_norm(seen, room),
+        *_alike(seen, trial),
         *_dead(seen, room),
         *_saturated(seen),
         *_exploding(seen, trial),
+        *_regularization(trial, room),
         *_rate(seen, trial, room),
         *_blocked(seen, trial),
         *_vanishing(seen),
@@ -283,6 +285,20 @@ def _and_others(count: int) -> str:
     return f" (and {counted(count - 1, 'other')})" if count > 1 else ""
 
 
+def _alike(seen: Examination, trial: Trial) -> Iterator[Suspect]:
+    alike = {layer: units for layer, units in seen.alike.items() if layer in trial.alike}
+    if alike and trial.moved:
+        layer, units = next(iter(alike.items()))
+        yield Suspect(
+            "units that stay alike",
+            layer.name,
+            f"All {units} units of {layer.name}{_and_others(len(alike))} start with the same "
+            "weights and have the same after the trial: together they are worth one.",
+            {"units": float(units)},
+            harmful=True,
+        )
+
+
 def _dead(seen: Examination, room: TrialRoom) -> Iterator[Suspect]:
     name, share = _highest(seen.dead)
     if share >= BOUNDS["many"] and room.samples >= FEWEST:
@@ -382,6 +398,33 @@ def _vanishing(seen: Examination) -> Iterator[Suspect]:
                 f"{counted(lost, 'step')}.",
                 {"what arrives": float(rms[-1] / rms[0]), "factor per step": flow.factor_per_step},
             )
+
+
+def _regularization(trial: Trial, room: TrialRoom) -> Iterator[Suspect]:
+    """Yield a suspect that only a trial without it can convict.
+
+    No trial is asked of a loss that is nothing but what layers add to it.
+    """
+    added, share = room.added(), room.decay * trial.learning_rate
+    if not (added > 0 or share > 0) or not abs(trial.first) > FLOAT32 * added:
+        return
+
+    def cured() -> str:
+        learns = room.without_regularization().outcome == "learns"
+        return "Without it the network learns." if learns else ""
+
+    adds = f"Layers add {added:.3g} to a loss of {trial.first:.3g}. " if added > 0 else ""
+    decays = f"{trial.optimizer} takes {share:.2g} of every weight at a step. " if share > 0 else ""
+    yield Suspect(
+        "regularisation too strong",
+        "the whole network",
+        f"{adds}{decays}".strip(),
+        {"added to the loss": added, "weight decay at a step": share},
+        convicts=cured,
+        needs_proof=True,
+        has_cure=True,
+        is_mild=trial.outcome == "falls",
+    )
 
 
 def _rate(seen: Examination, trial: Trial, room: TrialRoom) -> Iterator[Suspect]:

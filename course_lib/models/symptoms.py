@@ -14,16 +14,25 @@ import keras
 import numpy as np
 
 from course_lib.maths import recurrent
-from course_lib.models.recording import Record
+from course_lib.models.recording import Record, all_layers
 from course_lib.models.units import FLAT, SLOPES, dead_share, saturated_share
 
-__all__ = ["Scale", "dead_shares", "gate_shares", "saturated_shares", "scales", "variation"]
+__all__ = [
+    "Scale",
+    "alike_units",
+    "dead_shares",
+    "gate_shares",
+    "saturated_shares",
+    "scales",
+    "variation",
+]
 
 CELLS = {
     keras.layers.SimpleRNN: recurrent.SimpleRNN,
     keras.layers.LSTM: recurrent.LSTM,
     keras.layers.GRU: recurrent.GRU,
 }
+GATES = {keras.layers.LSTMCell: 4, keras.layers.GRUCell: 3}  # side by side in one kernel
 Shares = dict[str, float]  # by name of the record, 0 ... 1
 
 FEW = 16  # samples whose gates are looked at: each holds as many values as it has steps
@@ -47,6 +56,27 @@ def _known(share_of: Callable[[Record], Any], records: Iterable[Record]) -> Shar
         if not isinstance(record.layer, keras.layers.RNN)
     }
     return {name: float(share) for name, share in shares.items() if share is not None}
+
+
+def alike_units(model: keras.Model, tolerance: float = 0.0) -> dict[keras.Layer, int]:
+    """Return the layers whose units all have the same weights to train, and how many they are.
+
+    The same is what differs by no more than `tolerance` times the largest. The units of a recurrent
+    layer are compared gate by gate, and by what they read of the input alone.
+    """
+    found, seen = {}, set()  # a recurrent layer and its cell have one kernel
+    for layer in all_layers(model):
+        cell = getattr(layer, "cell", layer)
+        kernel = getattr(cell, "kernel", None)
+        if not isinstance(kernel, keras.Variable) or not kernel.trainable or id(kernel) in seen:
+            continue
+        seen.add(id(kernel))
+        values = np.asarray(keras.ops.convert_to_numpy(kernel), dtype=np.float64)
+        units = values.shape[-1] // GATES.get(type(cell), 1)
+        by_gate = values.reshape(-1, units)
+        if units > 1 and np.ptp(by_gate, axis=-1).max() <= tolerance * np.abs(values).max():
+            found[layer] = units
+    return found
 
 
 def gate_shares(records: Iterable[Record]) -> dict[str, Shares]:

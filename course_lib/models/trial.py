@@ -19,14 +19,22 @@ import tensorflow as tf
 
 from course_lib.models.batch_norms import as_in_training, learning_norms
 from course_lib.models.recording import unchanged
-from course_lib.models.symptoms import variation
+from course_lib.models.symptoms import alike_units, variation
 
-__all__ = ["Trial", "Trials", "can_be_made_anew", "constant_loss", "constant_rate"]
+__all__ = [
+    "Trial",
+    "Trials",
+    "can_be_made_anew",
+    "constant_loss",
+    "constant_rate",
+    "weight_decay",
+]
 
 LEARNS = 0.9  # of the best constant answer's loss: below it, the input has been used
 DIVERGES = 3.0  # times the loss at the start: once above it, the steps do harm
 FALLS = 0.95  # of the loss in the third of the steps before: below it, the last third still falls
 CONSTANT = 1e-4  # outputs that vary by less are the same: what falls then is the bias's share
+ALIKE = 1e-3  # of a layer's largest weight: units that differ by less have not come apart
 SMOOTH = 5  # steps whose mean loss is compared
 EARLIEST = 20  # steps before a trial may end
 FIRST = 10  # steps over which the size of an update is measured
@@ -51,6 +59,8 @@ class Trial:
         longer to learn than a trial.
     moved : bool
         Whether any weight was another afterwards, biases too.
+    alike : frozenset of keras.Layer
+        Those whose units all had the same weights afterwards.
     spoilt : bool
         Whether the loss or a weight became NaN or infinite. The loss need not show it: a ReLU may
         make 0 of NaN, which depends on the processor.
@@ -69,6 +79,7 @@ class Trial:
     update_ratio: float
     variation: float
     moved: bool
+    alike: frozenset[keras.Layer]
     spoilt: bool
     optimizer: str
     learning_rate: float
@@ -144,6 +155,8 @@ class Trials:
         The loss of the best constant answer, NaN where it is unknown.
     optimizer : keras.optimizers.Optimizer
         Read, not used.
+    regularized : bool
+        Whether to train with what layers add to the loss, and with the optimiser's weight decay.
     steps : int
         At most; a trial ends as soon as the loss is clearly below the baseline.
     seconds : float
@@ -158,12 +171,15 @@ class Trials:
         *,
         baseline: float,
         optimizer: keras.optimizers.Optimizer,
+        regularized: bool = True,
         steps: int,
         seconds: float,
     ) -> None:
         self.model, self.x, self.objective = model, x, objective
         self.baseline, self.steps, self.seconds = baseline, steps, seconds
-        self.optimizer = constant_rate(optimizer)
+        self.optimizer, self.regularized = constant_rate(optimizer), regularized
+        if not regularized:
+            _own(self.optimizer).weight_decay = None
         self.weights = list(model.trainable_variables)
         self.optimizer.build(self.weights)
         self._matrices = [weight for weight in self.weights if _is_matrix(weight)]
@@ -209,6 +225,7 @@ class Trials:
                     cut_short = len(losses) < self.steps
                     break
             moved = any(map(_differ, before, self.weights))
+            alike = frozenset(alike_units(self.model, ALIKE))
             varies = variation(self.model(x))
             if learning_norms(self.model):
                 with as_in_training(self.model):
@@ -219,6 +236,7 @@ class Trials:
             update_ratio=_typical(ratios),
             variation=varies,
             moved=moved,
+            alike=alike,
             spoilt=spoilt,
             optimizer=type(self.optimizer).__name__,
             learning_rate=rate,
@@ -244,14 +262,16 @@ class Trials:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch([weight.value for weight in weights])
                 total = self.objective(model(x, **training))
-                scaled = self.optimizer.scale_loss(total)  # in half precision; `apply` scales back
+                added = sum(map(tf.reduce_sum, model.losses)) if model.losses else 0.0
+                loss = total - tf.cast(added, total.dtype)
+                goal = total if self.regularized else loss
+                scaled = self.optimizer.scale_loss(goal)  # in half precision; `apply` scales back
             gradients = tape.gradient(
                 scaled,
                 [w.value for w in weights],
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
             before = [tf.identity(tf.convert_to_tensor(weight)) for weight in matrices]
-            added = sum(map(tf.reduce_sum, model.losses)) if model.losses else 0.0
             self.optimizer.apply(gradients, weights)
             ratios = [
                 tf.norm(tf.cast(weight - old, tf.float32)) / size
@@ -261,7 +281,7 @@ class Trials:
             are_finite = tf.reduce_all(
                 [tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(w))) for w in weights]
             )
-            return total - tf.cast(added, total.dtype), largest, are_finite
+            return loss, largest, are_finite
 
         return step if model.run_eagerly else tf.function(step, reduce_retracing=True)
 
@@ -305,13 +325,23 @@ def constant_rate(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Opt
     of a function the rate of now. Neither need be one that Keras can write down: the configuration
     is read while a number stands in its place.
     """
-    holder = vars(getattr(optimizer, "inner_optimizer", optimizer))  # one may wrap the other
+    holder = vars(_own(optimizer))
     theirs = holder["_learning_rate"]
     holder["_learning_rate"] = tf.constant(_largest_rate(optimizer, theirs), tf.float32)
     try:
         return type(optimizer).from_config(optimizer.get_config())
     finally:
         holder["_learning_rate"] = theirs
+
+
+def _own(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return the optimiser itself, where one for half precision is wrapped around it."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def weight_decay(optimizer: keras.optimizers.Optimizer) -> float:
+    """Return the share of a weight that is taken away at a step, by learning rate."""
+    return float(getattr(_own(optimizer), "weight_decay", None) or 0.0)
 
 
 def can_be_made_anew(optimizer: keras.optimizers.Optimizer) -> bool:

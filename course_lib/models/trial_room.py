@@ -16,7 +16,13 @@ from course_lib.models.masks import without_masks
 from course_lib.models.objectives import counted, objective_of
 from course_lib.models.recording import unchanged
 from course_lib.models.targets import taking_logits
-from course_lib.models.trial import Trial, Trials, can_be_made_anew, constant_loss
+from course_lib.models.trial import (
+    Trial,
+    Trials,
+    can_be_made_anew,
+    constant_loss,
+    weight_decay,
+)
 
 __all__ = ["FEWEST", "TrialRoom"]
 
@@ -48,6 +54,7 @@ class TrialRoom:
         self.samples = int(keras.tree.flatten(batch.x)[0].shape[0])
         if self.samples < FEWEST:
             self.remarks.append(f"{counted(self.samples, 'sample')} cannot show much; pass more.")
+        self.decay = weight_decay(self.optimizer) if self.optimizer is not None else 0.0
         self.done: dict[str, Trial] = {}
         self._trials: Trials | None = None
 
@@ -75,6 +82,19 @@ class TrialRoom:
     def normalized_by_batch(self) -> Trial:
         """Return the trial with every Batch Norm normalising by the batch."""
         return self._with("Batch Norm by the batch", normalized_by_batch)
+
+    def without_regularization(self) -> Trial:
+        """Return the trial by the loss alone, without what layers add to it or weight decay."""
+        return self._once("no regularisation", lambda: self._made(regularized=False).run())
+
+    def added(self) -> float:
+        """Return what layers add to the loss before any training."""
+        with unchanged(self.model):
+            self.model(self.batch.x)
+            return self._added()
+
+    def _added(self) -> float:
+        return sum(float(keras.ops.sum(extra)) for extra in self.model.losses)
 
     def on_logits(self) -> Trial:
         """Return the trial with a loss that takes the outputs for logits."""
@@ -107,18 +127,18 @@ class TrialRoom:
             self.done[name] = run()
         return self.done[name]
 
-    def _made(self, loss: Any = None) -> Trials:
+    def _made(self, loss: Any = None, regularized: bool = True) -> Trials:
         objective = objective_of(self.model, self.loss if loss is None else loss, self.batch)
         with unchanged(self.model):
             outputs = self.model(self.batch.x)
-            added = sum(float(keras.ops.sum(extra)) for extra in self.model.losses)
-            baseline = constant_loss(objective, outputs, self.batch.y) - added
+            baseline = constant_loss(objective, outputs, self.batch.y) - self._added()
         return Trials(
             self.model,
             self.batch.x,
             objective,
             baseline=baseline,
             optimizer=self.optimizer or keras.optimizers.Adam(1e-3),
+            regularized=regularized,
             steps=self.steps,
             seconds=self.seconds,
         )

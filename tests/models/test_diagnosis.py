@@ -623,6 +623,102 @@ def test_weights_that_are_no_numbers_are_found_though_the_loss_is_one():
     assert "came to 1.32, with weights NaN or infinite; the best" in found.summary()
 
 
+def alike(*layers):
+    """A network of which every matrix starts with one number throughout."""
+    return [
+        layer.__class__.from_config(
+            {**layer.get_config(), "kernel_initializer": keras.initializers.Constant(0.1)}
+        )
+        for layer in layers
+    ]
+
+
+@pytest.mark.parametrize(
+    ("layers", "where", "units"),
+    [
+        (alike(K.Dense(16, "tanh", name="low"), K.Dense(8, "tanh"), K.Dense(3)), "low", 16),
+        ([K.Dense(16, "relu"), *alike(K.Dense(4, "tanh", name="mid"), K.Dense(3))], "mid", 4),
+        (
+            [
+                K.Reshape((2, 4)),
+                K.LSTM(6, recurrent_initializer="zeros", kernel_initializer="zeros", name="loop"),
+                *alike(K.Dense(3)),
+            ],
+            "loop",
+            6,
+        ),
+    ],
+)
+def test_units_that_start_alike_and_get_the_same_gradient_are_one(layers, where, units):
+    x, y = batch()
+    found = diagnose(stacked(*layers), x, y, steps=30)
+    fault = found.faults[0]
+    assert (fault.kind, fault.where) == ("units that stay alike", where)
+    assert fault.evidence == {"units": units}
+    assert fault.chapter == "03_initialization"
+
+
+def test_units_that_come_apart_in_the_first_step_are_well():
+    """A last matrix of 0, and hidden units alike below a matrix that is not."""
+    x, y = batch()
+    zeros = K.Dense(3, kernel_initializer="zeros")
+    assert diagnose(stacked(K.Dense(16, "relu"), zeros), x, y).healthy
+    below = alike(K.Dense(4, "tanh"))
+    assert diagnose(stacked(*below, K.Dense(8, "tanh"), K.Dense(3)), x, y).healthy
+
+
+def test_units_that_are_not_trained_may_be_alike():
+    x, y = batch()
+    model = stacked(*alike(K.Dense(16, "tanh")), K.Dense(16, "tanh"), K.Dense(3))
+    model.layers[0].trainable = False
+    model.compile(keras.optimizers.Adam(0.003), LOGITS)
+    assert "units that stay alike" not in str(diagnose(model, x, y, steps=30))
+
+
+def regularized(strength):
+    return [
+        K.Dense(units, activation, kernel_regularizer=keras.regularizers.L2(strength))
+        for units, activation in ((16, "relu"), (16, "relu"), (3, None))
+    ]
+
+
+def test_regularization_that_is_too_strong_is_found_by_the_trial_without_it():
+    x, y = batch()
+    found = diagnose(stacked(*regularized(10.0)), x, y)
+    (fault,) = found.faults
+    assert fault.kind == "regularisation too strong"
+    adds = f"to a loss of {found.trial.first:.3g}. Without it the network learns."
+    assert fault.sentence.endswith(adds)
+    assert found.cures["no regularisation"].outcome == "learns"
+    assert found.cures["no regularisation"].first == pytest.approx(found.trial.first)
+    well = diagnose(stacked(*regularized(1e-3)), x, y)
+    assert well.healthy
+    assert not well.cures  # nothing to prove, so no trial
+
+
+def test_weight_decay_that_is_too_strong_is_found_by_the_trial_without_it():
+    x, y = batch()
+    model = stacked(K.Dense(16, "relu"), K.Dense(16, "relu"), K.Dense(3))
+    model.compile(keras.optimizers.AdamW(0.003, weight_decay=50.0), LOGITS)
+    (fault,) = diagnose(model, x, y).faults
+    assert fault.kind == "regularisation too strong"
+    assert "AdamW takes 0.15 of every weight at a step." in fault.sentence
+    assert model.optimizer.weight_decay == 50.0
+
+
+def test_a_loss_that_is_only_what_layers_add_is_not_called_regularization():
+    class Adds(keras.layers.Layer):
+        def call(self, h):
+            self.add_loss(1e3 + keras.ops.mean(h**2))
+            return h
+
+    x, _ = batch()
+    model = keras.Sequential([keras.Input((8,)), K.Dense(3), Adds()])
+    model.compile("adam")
+    found = diagnose(model, x, None, steps=30)
+    assert "no regularisation" not in found.cures
+
+
 def test_a_root_that_meets_no_zero_is_well():
     x, y = batch()
     found = diagnose(stacked(K.Dense(8, activation="softplus"), ROOT, K.Dense(3)), x, y)
