@@ -1,6 +1,6 @@
 """`python -m course_lib bench` and `recompute`: what they measure, run and report."""
 
-import resource
+import re
 import sys
 from types import SimpleNamespace
 
@@ -46,18 +46,16 @@ def test_control_a_floor_that_loads_tensorflow_would_be_noticed(tmp_path, monkey
 
 def test_seconds_and_memory_of_a_chapter(chapter, monkeypatch):
     paths = [
-        chapter("x = bytearray(300_000_000)"),
+        chapter("x = bytearray(300_000_000)", "import time; time.sleep(1)"),
         chapter("1 / 0", name="02_y.ipynb"),
     ]
     before = paths[0].read_bytes()
     monkeypatch.setattr(chapters, "all_chapters", lambda: paths)
     good, bad, mean = bench.notebooks()
-    seconds, gigabytes = good.removeprefix("01_x: ").removesuffix(" GB").split(" s, ")
-    assert 0 < float(seconds) < 60
-    # A child is as large as the process that forks it until it starts its own program, so its peak
-    # cannot be told from that of this process where other tests have made it large.
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    assert 0.3 < float(gigabytes) < max(0.6, 1.1 * own)
+    seconds, private, resident = map(float, re.findall(r"[0-9.]+(?= s,| GB)", good))
+    assert good == f"01_x: {seconds:.1f} s, {private:.2f} GB private, {resident:.2f} GB resident"
+    assert 0 < seconds < 60
+    assert 0.3 < private < resident < 0.6
     assert "02_y" in bad
     assert "ZeroDivisionError" in bad
     assert mean.startswith("mean: ")
