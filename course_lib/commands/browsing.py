@@ -334,7 +334,8 @@ def _environment(home: Path, theme: str) -> dict[str, str]:
         file.write_text(json.dumps(values))
     for name in ("config", "data", "runtime", "workspaces", "ipython"):
         (home / name).mkdir()
-    theirs = ("JUPYTER", "MPLBACKEND")  # a test run's own backend would show no figure in a page
+    # A test run has a backend that shows no figure, and quiets what a reader would see.
+    theirs = ("JUPYTER", "MPLBACKEND", "TF_CPP")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     return kept | {
         "JUPYTER_CONFIG_DIR": str(home / "config"),

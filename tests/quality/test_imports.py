@@ -103,3 +103,36 @@ def test_the_first_two_files_need_no_environment(name):
         for module in imported_names((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
     }
     assert names <= {*sys.stdlib_module_names, "course_lib"}
+
+
+def imports_in_order(source: str) -> list[str]:
+    """Return the modules that a source imports, in the order of its lines."""
+    nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Import | ast.ImportFrom)]
+    found = []
+    for node in sorted(nodes, key=lambda node: node.lineno):
+        prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+        found += [prefix + alias.name for alias in node.names]
+    return found
+
+
+def loads_keras_first(sources) -> bool:
+    """Return whether Keras or TensorFlow is imported before `course_lib.models` settles them."""
+    for name in (name for source in sources for name in imports_in_order(source)):
+        if name.startswith("course_lib.models"):
+            return False
+        if name.split(".")[0] in HEAVY:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("path", chapters.all_chapters(), ids=lambda path: path.stem)
+def test_a_chapter_imports_the_models_before_keras(path):
+    """They choose the backend and float32, and keep TensorFlow from talking in the first cell."""
+    notebook = chapters.parse(path.read_text(encoding="utf-8"))
+    assert not loads_keras_first(cell.source for cell in chapters.code_cells(notebook))
+
+
+def test_control_keras_before_the_models_would_be_seen():
+    assert loads_keras_first(["import numpy", "import keras\nfrom course_lib.models import text"])
+    assert loads_keras_first(["from tensorflow import nn"])
+    assert not loads_keras_first(["from course_lib import models\nimport keras", "import keras"])
