@@ -9,8 +9,8 @@ its gradient to the first step, and trains. So a figure out of range is a *note*
 only with evidence of harm: in a short trial on a few samples the loss does not get below that of
 the best constant answer, and falls no more; or most units of a layer are dead or saturated, or all
 are alike; or numbers are not finite. Where a cure can be tried, it is: another learning rate,
-inputs brought to scale, every step of a sequence read, Batch Norm by the batch, no regularisation.
-The fault is the one whose cure works.
+inputs or targets brought to scale, every step of a sequence read, Batch Norm by the batch, no
+regularisation. The fault is the one whose cure works.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def diagnose(
     layer differ at all, and which layers no gradient reaches. Then the model is trained for a
     moment on the same few samples with a copy of its optimiser: a network that can learn gets below
     the loss of the best constant answer. If it does not, the cures that can be tried are: other
-    learning rates, inputs brought to scale, no masks, Batch Norm by the batch, no regularisation.
-    The model is the same afterwards, bit for bit, its optimiser and its seeds too.
+    learning rates, inputs or targets brought to scale, no masks, Batch Norm by the batch, no
+    regularisation. The model is the same afterwards, bit for bit, its optimiser and its seeds too.
 
     Parameters
     ----------

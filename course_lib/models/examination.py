@@ -15,7 +15,7 @@ from course_lib.models.layer_flow import LayerFlow
 from course_lib.models.masks import Hidden, hidden_by_masks
 from course_lib.models.objectives import objective_of
 from course_lib.models.recording import Record, Recording, unchanged
-from course_lib.models.targets import Misfit, misfit
+from course_lib.models.targets import Misfit, TargetScale, misfit, target_scale
 from course_lib.models.time_steps import TimeStepFlow, by_time_step
 from course_lib.models.units import activation_of
 
@@ -69,6 +69,7 @@ class Examination:
     input_varies: bool  # from sample to sample
     target_varies: bool
     misfit: Misfit | None  # of the output and the targets
+    target_scale: TargetScale | None  # where the loss goes by distances from the targets
     unread: frozenset[int]  # records with nothing to train at them or before: no weight reads them
 
 
@@ -82,6 +83,7 @@ def examine(model: keras.Model, batch: Batch, x: Any, y: Any, loss: Any) -> Exam
     flow = by_layer(model, x, y, loss=loss, training=True)
     not_finite = _bad_weights(model)
     objective = objective_of(model, loss, batch)
+    own_loss = getattr(model, "loss", None) if loss is None else loss
     with unchanged(model):
         recording = Recording(model)
         value = recording.run(batch.x, True, objective)
@@ -114,7 +116,8 @@ def examine(model: keras.Model, batch: Batch, x: Any, y: Any, loss: Any) -> Exam
         cut_off=_cut_off(records, flow),
         input_varies=_varies(batch.x),
         target_varies=_varies(batch.y),
-        misfit=None if not_finite else _misfit(model, batch, loss, recording, objective),
+        misfit=None if not_finite else _misfit(own_loss, batch, recording, objective),
+        target_scale=None if not_finite else target_scale(own_loss, recording.outputs, batch.y),
         unread=_before_weights(records),
     )
 
@@ -130,13 +133,10 @@ def _alike(model: keras.Model, recording: Recording) -> dict[keras.Layer, int]:
     return {one: alike[one] for one in in_order if one in alike and one not in exits}
 
 
-def _misfit(
-    model: keras.Model, batch: Batch, loss: Any, recording: Recording, objective: Any
-) -> Misfit | None:
+def _misfit(loss: Any, batch: Batch, recording: Recording, objective: Any) -> Misfit | None:
     """Return what does not fit between the one output of a model and its targets."""
     exits = [recording.records[i] for i in recording.exits]
     activation = activation_of(exits[0]) if len(exits) == 1 else ""
-    loss = getattr(model, "loss", None) if loss is None else loss
     return misfit(loss, recording.outputs, batch.y, activation, objective)
 
 

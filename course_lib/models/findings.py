@@ -54,6 +54,11 @@ KINDS: dict[str, Kind] = {
         "set (`keras.layers.Normalization`), or pixels to -1 ... 1 (`keras.layers.Rescaling`).",
         "03_initialization",
     ),
+    "scale of the targets": Kind(
+        "Subtract the mean of the training set's targets and divide by their standard deviation, "
+        "and turn answers back with the same two figures.",
+        "17_the_gradient_clinic",
+    ),
     "mask that hides data": Kind(
         "Let the mask be True where there is data and False at the padding: "
         "`mask=keras.ops.not_equal(tokens, 0)`; `Embedding(mask_zero=True)` only where no word has "

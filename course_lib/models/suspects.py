@@ -19,6 +19,7 @@ from course_lib.models.findings import Finding
 from course_lib.models.layer_flow import geometric_mean
 from course_lib.models.masks import Hidden
 from course_lib.models.objectives import counted
+from course_lib.models.symptoms import Scale
 from course_lib.models.trial import CONSTANT, LEARNS, Trial
 from course_lib.models.trial_room import FEWEST, TrialRoom
 from course_lib.models.units import FLAT
@@ -35,6 +36,8 @@ BOUNDS = {
     "many": 0.5,  # dead or saturated: worth a note
     "large": 20.0,  # rms of what enters the first matrix
     "small": 1e-3,  # its largest entry
+    "target offset": 10.0,  # |mean| of the targets
+    "target size": 10.0,  # their standard deviation, or 1 / it
     "offset": 10.0,  # |mean| / standard deviation
     "spread": 100.0,  # standard deviation of the widest column / of the median one
     "leap": 0.3,  # ‖ΔW‖ / ‖W‖ of one step
@@ -86,6 +89,7 @@ def suspects(seen: Examination, room: TrialRoom) -> list[Suspect]:
         *_constant_input(seen, room),
         *_misfit(seen, trial, room),
         *_scale(seen, trial, room),
+        *_target_scale(seen, trial, room),
         *_masks(seen, room),
         *_batch_norm(seen, room),
         *_alike(seen, trial),
@@ -167,19 +171,7 @@ def _misfit(seen: Examination, trial: Trial, room: TrialRoom) -> Iterator[Suspec
 
 def _scale(seen: Examination, trial: Trial, room: TrialRoom) -> Iterator[Suspect]:
     for name, scale in seen.scales.items():
-        remarks = []
-        if not scale.varies:
-            continue
-        if scale.rms > BOUNDS["large"]:
-            remarks.append(f"its root mean square is {scale.rms:.3g}")
-        if scale.largest < BOUNDS["small"]:
-            remarks.append(f"its largest entry is {scale.largest:.2g}")
-        if scale.spread > BOUNDS["spread"]:
-            remarks.append(
-                f"column {scale.column} varies {scale.spread:.3g} times as much as the median one"
-            )
-        elif scale.offset > BOUNDS["offset"]:
-            remarks.append(f"its mean is {scale.offset:.3g} times its standard deviation")
+        remarks = _out_of_scale(scale)
         if not remarks:
             continue
 
@@ -205,6 +197,55 @@ def _scale(seen: Examination, trial: Trial, room: TrialRoom) -> Iterator[Suspect
             convicts=cured,
             has_cure=True,
         )
+
+
+def _out_of_scale(scale: Scale) -> list[str]:
+    """Return what is out of range in what enters a network, in words."""
+    remarks = []
+    if not scale.varies:
+        return []
+    if scale.rms > BOUNDS["large"]:
+        remarks.append(f"its root mean square is {scale.rms:.3g}")
+    if scale.largest < BOUNDS["small"]:
+        remarks.append(f"its largest entry is {scale.largest:.2g}")
+    if scale.spread > BOUNDS["spread"]:
+        remarks.append(
+            f"column {scale.column} varies {scale.spread:.3g} times as much as the median one"
+        )
+    elif scale.offset > BOUNDS["offset"]:
+        remarks.append(f"its mean is {scale.offset:.3g} times its standard deviation")
+    return remarks
+
+
+def _target_scale(seen: Examination, trial: Trial, room: TrialRoom) -> Iterator[Suspect]:
+    """Yield a suspect that only a trial can convict: many a network learns such targets."""
+    found = seen.target_scale
+    if found is None:
+        return
+    size = max(found.deviation, 1 / found.deviation)
+    if abs(found.mean) <= BOUNDS["target offset"] and size <= BOUNDS["target size"]:
+        return
+
+    def cured() -> str:
+        brought = "brought to mean 0 and standard deviation 1 it learns."
+        if room.targets_to_scale().outcome == "learns":
+            return f"With targets {brought}"
+        if any(map(_out_of_scale, seen.scales.values())):
+            learns = room.targets_to_scale(inputs_too=True).outcome == "learns"
+            return f"With both inputs and targets {brought}" if learns else ""
+        return ""
+
+    yield Suspect(
+        "scale of the targets",
+        "the targets",
+        f"The targets have a mean of {found.mean:.2g} and a standard deviation of "
+        f"{found.deviation:.2g}; a network starts with answers near 0, about 1 apart.",
+        {"mean": found.mean, "standard deviation": found.deviation},
+        convicts=cured,
+        needs_proof=True,
+        has_cure=True,
+        is_mild=trial.outcome == "falls",
+    )
 
 
 def _masks(seen: Examination, room: TrialRoom) -> Iterator[Suspect]:

@@ -19,7 +19,7 @@ import tensorflow as tf
 from course_lib.models.made_up import NUMBERS
 from course_lib.models.objectives import function_of
 
-__all__ = ["Misfit", "misfit", "taking_logits"]
+__all__ = ["Misfit", "TargetScale", "misfit", "standardized", "taking_logits", "target_scale"]
 
 BINARY = (keras.losses.binary_crossentropy, keras.losses.binary_focal_crossentropy)
 CROSS_ENTROPIES = (
@@ -27,6 +27,12 @@ CROSS_ENTROPIES = (
     keras.losses.categorical_crossentropy,
     keras.losses.categorical_focal_crossentropy,
     keras.losses.sparse_categorical_crossentropy,
+)
+DISTANCES = (  # losses that go by how far an answer is from its target, in the target's unit
+    keras.losses.huber,
+    keras.losses.log_cosh,
+    keras.losses.mean_absolute_error,
+    keras.losses.mean_squared_error,
 )
 REACH = {  # what a bounded activation can put out
     "sigmoid": (0.0, 1.0),
@@ -72,14 +78,10 @@ def misfit(
     objective : function
         From outputs to the loss.
     """
-    losses = keras.tree.flatten(loss)
-    if len(losses) != 1 or losses[0] is None:
+    if not _is_one(loss, outputs, y):
         return None
-    if not isinstance(outputs, tf.Tensor) or not isinstance(y, tf.Tensor):
-        return None
-    if outputs.dtype.name == "string" or y.dtype.name == "string":
-        return None
-    function, takes_logits = function_of(losses[0]), _takes_logits(losses[0])
+    (loss,) = keras.tree.flatten(loss)
+    function, takes_logits = function_of(loss), _takes_logits(loss)
     answers, targets = _ends(outputs), _ends(y)
     if function in CROSS_ENTROPIES and not takes_logits and _is_outside(answers, (0.0, 1.0)):
         return Misfit(
@@ -107,6 +109,65 @@ def misfit(
             {"lowest target": targets[0], "highest target": targets[1], "lowest loss": lowest},
         )
     return None
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """Where the targets of one output lie.
+
+    Attributes
+    ----------
+    mean : float
+        Of the column whose mean is farthest from 0.
+    deviation : float
+        The largest standard deviation of a column.
+    """
+
+    mean: float
+    deviation: float
+
+
+def target_scale(loss: Any, outputs: Any, y: Any) -> TargetScale | None:
+    """Return where the targets lie, None where the loss does not go by distances from them.
+
+    Parameters
+    ----------
+    loss, outputs, y
+        As for `misfit`.
+    """
+    if not _is_one(loss, outputs, y) or function_of(*keras.tree.flatten(loss)) not in DISTANCES:
+        return None
+    values = np.asarray(y, dtype=np.float64)
+    means, deviation = np.ravel(values.mean(_rows(values))), float(values.std(_rows(values)).max())
+    return TargetScale(float(means[np.abs(means).argmax()]), deviation) if deviation else None
+
+
+def standardized(values: tf.Tensor) -> tf.Tensor:
+    """Return numbers with every column at mean 0 and standard deviation 1.
+
+    A column that is always the same is 0 then. A vector is one column.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    axes = _rows(numbers)
+    mean, deviation = numbers.mean(axes, keepdims=True), numbers.std(axes, keepdims=True)
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    dtype = values.dtype if values.dtype.is_floating else tf.float32
+    return tf.constant((numbers - mean) / deviation, dtype)
+
+
+def _rows(numbers: np.ndarray) -> tuple[int, ...]:
+    """Return all axes but the last, which numbers the columns."""
+    return tuple(range(max(numbers.ndim - 1, 1)))
+
+
+def _is_one(loss: Any, outputs: Any, y: Any) -> bool:
+    """Return whether there is one loss, of one output and one tensor of numbers."""
+    losses = keras.tree.flatten(loss)
+    return (
+        len(losses) == 1
+        and losses[0] is not None
+        and all(isinstance(one, tf.Tensor) and one.dtype.name != "string" for one in (outputs, y))
+    )
 
 
 def taking_logits(loss: Any) -> Any:

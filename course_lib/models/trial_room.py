@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from course_lib.models.batch_norms import normalized_by_batch
 from course_lib.models.batches import Batch
 from course_lib.models.masks import without_masks
 from course_lib.models.objectives import counted, objective_of
 from course_lib.models.recording import unchanged
-from course_lib.models.targets import taking_logits
+from course_lib.models.targets import standardized, taking_logits
 from course_lib.models.trial import (
     Trial,
     Trials,
@@ -71,9 +70,14 @@ class TrialRoom:
 
     def to_scale(self) -> Trial:
         """Return the trial with every column of the input at mean 0 and standard deviation 1."""
-        return self._run(
-            "inputs brought to scale", x=keras.tree.map_structure(_standardized, self.batch.x)
-        )
+        return self._run("inputs brought to scale", x=self._scaled())
+
+    def targets_to_scale(self, *, inputs_too: bool = False) -> Trial:
+        """Return the trial with every column of the targets at mean 0 and standard deviation 1."""
+        x = self._scaled() if inputs_too else self.batch.x
+        batch = replace(self.batch, x=x, y=standardized(self.batch.y))
+        name = f"{'inputs and ' * inputs_too}targets brought to scale"
+        return self._once(name, lambda: self._made(batch=batch).run())
 
     def without_masks(self) -> Trial:
         """Return the trial with every step of a sequence read."""
@@ -127,14 +131,23 @@ class TrialRoom:
             self.done[name] = run()
         return self.done[name]
 
-    def _made(self, loss: Any = None, regularized: bool = True) -> Trials:
-        objective = objective_of(self.model, self.loss if loss is None else loss, self.batch)
+    def _scaled(self) -> Any:
+        """Return the inputs with every column at mean 0 and standard deviation 1, but tokens."""
+        return keras.tree.map_structure(
+            lambda x: standardized(x) if x.dtype.is_floating else x, self.batch.x
+        )
+
+    def _made(
+        self, loss: Any = None, batch: Batch | None = None, regularized: bool = True
+    ) -> Trials:
+        batch = batch or self.batch
+        objective = objective_of(self.model, self.loss if loss is None else loss, batch)
         with unchanged(self.model):
-            outputs = self.model(self.batch.x)
-            baseline = constant_loss(objective, outputs, self.batch.y) - self._added()
+            outputs = self.model(batch.x)
+            baseline = constant_loss(objective, outputs, batch.y) - self._added()
         return Trials(
             self.model,
-            self.batch.x,
+            batch.x,
             objective,
             baseline=baseline,
             optimizer=self.optimizer or keras.optimizers.Adam(1e-3),
@@ -142,13 +155,3 @@ class TrialRoom:
             steps=self.steps,
             seconds=self.seconds,
         )
-
-
-def _standardized(x: tf.Tensor) -> tf.Tensor:
-    if not x.dtype.is_floating:
-        return x
-    values = np.asarray(x, dtype=np.float64)
-    axes = tuple(range(values.ndim - 1))
-    mean, deviation = values.mean(axes, keepdims=True), values.std(axes, keepdims=True)
-    deviation = np.where(deviation > 0, deviation, 1.0)  # a column that is always the same
-    return tf.constant((values - mean) / deviation, x.dtype)

@@ -17,7 +17,8 @@ def test_there_are_enough_of_every_kind():
     in_the_ward = {"mask that hides data", "Batch Norm in the wrong mode"}  # see test_ward
     by_themselves = {
         "no progress", "no gradient", "constant input", "constant targets",
-        "output that does not fit", "units that stay alike", "regularisation too strong",
+        "output that does not fit", "scale of the targets", "units that stay alike",
+        "regularisation too strong",
     }  # fmt: skip
     assert set(diagnosis.KINDS) - by_themselves - in_the_ward == KINDS  # those: test_diagnosis
     for kind in ("", *KINDS):
