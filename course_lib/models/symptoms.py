@@ -6,7 +6,7 @@ figures, one a layer; what they mean is for `diagnosis` to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ CELLS = {
 GATES = {keras.layers.LSTMCell: 4, keras.layers.GRUCell: 3}  # side by side in one kernel
 Shares = dict[str, float]  # by name of the record, 0 ... 1
 
+ROUNDING = 1e-3  # of the largest change of a matrix: less does not tell two units apart
 FEW = 16  # samples whose gates are looked at: each holds as many values as it has steps
 
 
@@ -58,11 +59,14 @@ def _known(share_of: Callable[[Record], Any], records: Iterable[Record]) -> Shar
     return {name: float(share) for name, share in shares.items() if share is not None}
 
 
-def alike_units(model: keras.Model, tolerance: float = 0.0) -> dict[keras.Layer, int]:
+def alike_units(
+    model: keras.Model, start: Mapping[int, np.ndarray] | None = None
+) -> dict[keras.Layer, int]:
     """Return the layers whose units all have the same weights to train, and how many they are.
 
-    The same is what differs by no more than `tolerance` times the largest. The units of a recurrent
-    layer are compared gate by gate, and by what they read of the input alone.
+    With `start`, the weights of before by their ``id``: the layers whose units have changed by the
+    same, but for rounding. The units of a recurrent layer are compared gate by gate, and by what
+    they read of the input alone.
     """
     found, seen = {}, set()  # a recurrent layer and its cell have one kernel
     for layer in all_layers(model):
@@ -72,9 +76,12 @@ def alike_units(model: keras.Model, tolerance: float = 0.0) -> dict[keras.Layer,
             continue
         seen.add(id(kernel))
         values = np.asarray(keras.ops.convert_to_numpy(kernel), dtype=np.float64)
+        slack = 0.0
+        if start is not None:
+            values = values - start.get(id(kernel), values)
+            slack = ROUNDING * np.abs(values).max()
         units = values.shape[-1] // GATES.get(type(cell), 1)
-        by_gate = values.reshape(-1, units)
-        if units > 1 and np.ptp(by_gate, axis=-1).max() <= tolerance * np.abs(values).max():
+        if units > 1 and np.ptp(values.reshape(-1, units), axis=-1).max() <= slack:
             found[layer] = units
     return found
 

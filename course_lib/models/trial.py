@@ -34,7 +34,6 @@ LEARNS = 0.9  # of the best constant answer's loss: below it, the input has been
 DIVERGES = 3.0  # times the loss at the start: once above it, the steps do harm
 FALLS = 0.95  # of the loss in the third of the steps before: below it, the last third still falls
 CONSTANT = 1e-4  # outputs that vary by less are the same: what falls then is the bias's share
-ALIKE = 1e-3  # of a layer's largest weight: units that differ by less have not come apart
 SMOOTH = 5  # steps whose mean loss is compared
 EARLIEST = 20  # steps before a trial may end
 FIRST = 10  # steps over which the size of an update is measured
@@ -60,7 +59,7 @@ class Trial:
     moved : bool
         Whether any weight was another afterwards, biases too.
     alike : frozenset of keras.Layer
-        Those whose units all had the same weights afterwards.
+        Those whose units all changed by the same.
     spoilt : bool
         Whether the loss or a weight became NaN or infinite. The loss need not show it: a ReLU may
         make 0 of NaN, which depends on the processor.
@@ -225,7 +224,8 @@ class Trials:
                     cut_short = len(losses) < self.steps
                     break
             moved = any(map(_differ, before, self.weights))
-            alike = frozenset(alike_units(self.model, ALIKE))
+            start_of = dict(zip(map(id, self.weights), before, strict=True))
+            alike = frozenset(alike_units(self.model, start_of))
             varies = variation(self.model(x))
             if learning_norms(self.model):
                 with as_in_training(self.model):
