@@ -25,6 +25,7 @@ from course_lib.commands import chapters
 from course_lib.commands.recompute import last_line
 
 if TYPE_CHECKING:
+    import psutil
     from nbclient import NotebookClient
 
 IMPORT_BOUND = 2.5
@@ -163,8 +164,8 @@ def notebooks() -> Iterator[str]:
 class Memory:
     """The most memory that a kernel has had, in GB."""
 
-    private: float = 0.0  # what would be free again without it
-    resident: float = 0.0  # with what it shares with others: the libraries' code
+    private: float = 0.0  # without what is read from files, which many kernels have in common
+    resident: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.private:.2f} GB private, {self.resident:.2f} GB resident"
@@ -183,9 +184,9 @@ def watched(client: NotebookClient) -> Iterator[Memory]:
             if pid is None:
                 continue  # the kernel has not begun
             with suppress(psutil.Error):  # or it has ended
-                now = psutil.Process(pid).memory_full_info()
-                memory.private = max(memory.private, now.uss / 1e9)
-                memory.resident = max(memory.resident, now.rss / 1e9)
+                private, resident = _memory_of(psutil.Process(pid))
+                memory.private = max(memory.private, private)
+                memory.resident = max(memory.resident, resident)
 
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
@@ -194,6 +195,18 @@ def watched(client: NotebookClient) -> Iterator[Memory]:
     finally:
         is_over.set()
         watcher.join()
+
+
+def _memory_of(process: psutil.Process) -> tuple[float, float]:
+    """Return the private and the resident memory of a process, in GB.
+
+    What only one process has read from a file counts as its own, so the libraries' code would be
+    private as long as one kernel runs alone: Linux tells it apart.
+    """
+    now = process.memory_info()
+    files = getattr(now, "shared", None)
+    private = process.memory_full_info().uss if files is None else now.rss - files
+    return private / 1e9, now.rss / 1e9
 
 
 def _execute(path: Path) -> tuple[float, Memory, str]:
