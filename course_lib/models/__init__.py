@@ -12,9 +12,13 @@ TensorFlow takes some seconds to load. The floor below, ``course_lib.maths``, ne
 import contextlib
 import logging
 import os
+import re
 import sys
+import tempfile
+from collections.abc import Iterator
 
 BACKEND = "tensorflow"
+GREETING = re.compile(rb"I\d{4} |WARNING: All log messages before absl::InitializeLog")
 
 
 def _refuse_another_backend() -> None:
@@ -27,6 +31,35 @@ def _refuse_another_backend() -> None:
             f"Keras was imported before and runs on {keras.config.backend()}, the course needs it "
             "on TensorFlow: restart the kernel and import `course_lib.models` before `keras`."
         )
+
+
+@contextlib.contextmanager
+def _without_the_greeting() -> Iterator[None]:
+    """Hold back what TensorFlow's libraries say before they have read ``TF_CPP_MIN_LOG_LEVEL``.
+
+    They write to the file behind standard error, past Python: on processors with AVX-512 that
+    they have switched oneDNN on, twice, in red above a reader's first figure. Every other line is
+    passed on.
+    """
+    if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":  # whoever asks for everything gets it
+        yield
+        return
+    try:
+        standard_error = os.dup(2)
+    except OSError:  # a program without a console
+        yield
+        return
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(standard_error, 2)
+            said.seek(0)
+            for line in said:
+                if not GREETING.match(line):
+                    os.write(standard_error, line)
+            os.close(standard_error)
 
 
 def _settle_float32() -> None:
@@ -59,6 +92,7 @@ def _quiet_retracing() -> None:
 _refuse_another_backend()
 os.environ["KERAS_BACKEND"] = BACKEND
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads, or it is too late
-_settle_float32()
-_hide_graphics_cards()
+with _without_the_greeting():
+    _settle_float32()
+    _hide_graphics_cards()
 _quiet_retracing()

@@ -71,3 +71,38 @@ print(keras.config.dtype_policy().name)
 """
     done = run(code, KERAS_BACKEND="tensorflow")
     assert done.stdout == "mixed_float16\n", done.stderr
+
+
+def test_whoever_asks_for_tensorflows_log_gets_it(run):
+    code = """
+import os
+import course_lib.models
+os.write(2, b"after\\n")
+"""
+    done = run(code, TF_CPP_MIN_LOG_LEVEL="3")
+    assert done.stderr == "after\n"
+    done = run("import course_lib.models, tensorflow as tf; tf.ones(2) + 1", TF_CPP_MIN_LOG_LEVEL="0")
+    assert "This TensorFlow binary is optimized" in done.stderr
+
+
+def test_only_the_greeting_is_held_back(run):
+    code = """
+import os
+from course_lib.models import _without_the_greeting
+with _without_the_greeting():
+    os.write(2, b"I0000 00:00 port.cc:153] oneDNN custom operations are on.\\nE0000 a real error\\n")
+try:
+    with _without_the_greeting():
+        os.write(2, b"before it broke\\n")
+        raise ImportError("no library")
+except ImportError as error:
+    print(error)
+"""
+    done = run(code)
+    assert done.stderr == "E0000 a real error\nbefore it broke\n"
+    assert done.stdout == "no library\n"
+
+
+def test_without_a_standard_error_it_loads_all_the_same(run):
+    done = run("import os; os.close(2); import course_lib.models; print('loaded')")
+    assert done.stdout == "loaded\n"
