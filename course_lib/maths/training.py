@@ -1,6 +1,6 @@
 r"""Training a deep stack as a classifier, in NumPy: plain, normalised, with skips.
 
-Four hundred steps of an eight-layer network take a fifth of a second, so a chapter can train
+Four hundred steps of an eight-layer network take a quarter of a second, so a chapter can train
 ten seeds of each variant while the reader waits, and every gradient is one derived by hand.
 Layers and their gradients are those of `stacks`, the steps those of `optimizers`.
 """
