@@ -254,7 +254,7 @@ def _masks(seen: Examination, room: TrialRoom) -> Iterator[Suspect]:
         if hidden.blind:
             remarks.append(f"of {hidden.blind:.0%} of the samples nothing is left")
         if hidden.data > 0:
-            remarks.append(f"{hidden.data:.0%} of the masked steps are no padding")
+            remarks.append(f"at least {hidden.data:.0%} of the masked steps are no padding")
         if hidden.inside:
             remarks.append(f"{hidden.inside:.0%} of them lie between two that are read")
         if remarks:

@@ -106,7 +106,7 @@ def my_spread():
     """Return a spread at which the matrices make up for slope and saturation, found by trying.
 
     √128 · σ_w · √𝔼[σ′²] is 1 near σ_w = 0.93: the mean square slope is about 0.009, not 1/16, for
-    half of the units are saturated by then.
+    three quarters of the units are saturated by then.
     """
     return 0.93
 

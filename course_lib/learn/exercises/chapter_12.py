@@ -229,8 +229,9 @@ REASON = Exercise(
         "Neither the weights nor the number of units.",
         "σ(1) is 0.73, σ(0) is 0.5.",
     ),
-    afterword="Along the direct way that is (0.73 / 0.5) to the power of 100, 3e16; of the whole, "
-    "with what goes through the matrices, ten or eleven decades.",
+    afterword="Along the direct way that would be (0.73 / 0.5) to the power of 100, 3e16, if the "
+    "gates stood still; measured it is 15 decades, and of the whole, with what goes through the "
+    "matrices, ten or eleven.",
 )
 
 EXERCISES = [TO_KERAS, BIAS_FOR, LATCH, REASON]

@@ -42,7 +42,8 @@ QUIZZES = [
     ),
     Quiz(
         id="02-leak",
-        question="Half of your ReLU units are dead, accuracy is poor. What do you try first?",
+        question="At a large rate half of your ReLU units died, and accuracy is poor. What do you "
+        "try first?",
         options=[
             Option(
                 "Leaky ReLU with slope 0.1, at the same rate",

@@ -49,7 +49,7 @@ QUIZZES = [
             Option(
                 "The paths that matter most are short, and few of them pass this block",
                 "Right. By number half of all paths pass it; weighted by what they carry it is one "
-                "in seven (tanh). In a plain network the only path passes every layer.",
+                "in five (tanh, as drawn). In a plain network the only path passes every layer.",
                 right=True,
             ),
             Option(
