@@ -159,9 +159,13 @@ def number(
         value = value.item()
     if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
         raise TypeError(f"`{name}` is {shown(value)}; it takes {takes}.")
-    if not (np.isfinite(float(value)) and minimum <= float(value) <= maximum):
+    try:
+        result = float(value)
+    except OverflowError:  # a whole number beyond 1e308
+        result = np.inf
+    if not (np.isfinite(result) and minimum <= result <= maximum):
         raise ValueError(f"`{name}` is {shown(value)}; it takes {takes}.")
-    return float(value)
+    return result
 
 
 def positive_number(name: str, value: object) -> float:
@@ -195,6 +199,8 @@ def positive_int(name: str, value: object, *, minimum: int = 1, maximum: int | N
 def one_of(name: str, value: object, options: Iterable[T]) -> T:
     """Return `value` if it is one of `options`, else say which there are and which was meant."""
     known = list(options)
+    if isinstance(value, np.str_):  # an entry of an array of names
+        value = str(value)
     for option in known:
         if type(option) is type(value) and option == value:
             return option

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from course_lib.checks import positive_number
+from course_lib.checks import as_array, positive_number, shown
 
 __all__ = ["central_differences"]
 
@@ -37,18 +37,24 @@ def central_differences(
 
     Raises
     ------
-    ValueError
-        If `step` is not positive, or `function` returns anything but one number.
+    TypeError, ValueError
+        If `point` holds anything but finite numbers, `step` is not positive, or `function` returns
+        anything but one number.
     """
     positive_number("step", step)
     single = isinstance(point, np.ndarray)
-    arrays = [np.array(array, dtype=float) for array in ([point] if single else point)]
+    if not single and not isinstance(point, list | tuple):
+        raise TypeError(f"`point` is {shown(point)}; it takes an array, or a list of arrays.")
+    names = ["point"] if single else [f"point[{i}]" for i in range(len(point))]
+    parts = [point] if single else point
+    arrays = [as_array(name, part).copy() for name, part in zip(names, parts, strict=True)]
 
     def value() -> float:
         result = np.asarray(function(arrays[0] if single else arrays))
-        if result.size != 1:
+        if result.size != 1 or result.dtype.kind not in "biuf":
+            what = f"an array of shape {result.shape}" if result.size != 1 else shown(result.item())
             raise ValueError(
-                f"`function` returned an array of shape {result.shape}; it takes a function "
+                f"`function` returned {what}; it takes a function "
                 "that returns one number, such as a loss."
             )
         return float(result.reshape(()))

@@ -477,7 +477,9 @@ class GRU(GatedLayer):
         1 − σ(a) = σ(−a), so kernel, recurrent kernel and bias of z change their sign, and `keeps`
         its meaning. All outputs and states stay; the update gate becomes 1 − z.
         """
-        layer = copy.deepcopy(self)
+        layer = copy.copy(self)
+        layer.kernel, layer.recurrent_kernel = self.kernel.copy(), self.recurrent_kernel.copy()
+        layer.bias = None if self.bias is None else self.bias.copy()
         layer.keeps = "new" if self.keeps == "old" else "old"
         for weight in layer.weights:
             weight[..., : self.units] *= -1
@@ -563,7 +565,7 @@ def half_life(bias: ArrayLike) -> Array:
     Returns
     -------
     array of the same shape, a number for a number
-        Steps; ln 2 / ln(1 + e^−b), which is infinite in float64 for b above 745.
+        Steps; ln 2 / ln(1 + e^−b), which is infinite in float64 for b above 710.
 
     Raises
     ------
@@ -571,7 +573,7 @@ def half_life(bias: ArrayLike) -> Array:
         If `bias` is no array of finite numbers.
     """
     b = as_array("bias", bias)
-    with np.errstate(divide="ignore", under="ignore"):
+    with np.errstate(divide="ignore", over="ignore", under="ignore"):
         return np.log(2) / np.logaddexp(0, -b)
 
 

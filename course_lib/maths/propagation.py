@@ -226,7 +226,7 @@ def deep_stack_gradients(trace: StackTrace, d_output: ArrayLike) -> StackGradien
             _matmul(h.T, d_a)  # (5)
             for h, d_a in zip(trace.activations[:-1], d_pre_activations, strict=True)
         ]
-        d_biases = [d_a.sum(axis=0) for d_a in d_pre_activations]  # (6)
+        d_biases = [_column_sums(d_a) for d_a in d_pre_activations]  # (6)
     norms = np.array([_frobenius_norm(d_h) for d_h in d_activations])
     return StackGradients(d_activations, d_pre_activations, d_weights, d_biases, norms)
 
@@ -461,6 +461,13 @@ def _matmul(left: Array, right: Array) -> Array:
     if left.dtype != np.float16:
         return left @ right
     return (left.astype(np.float32) @ right.astype(np.float32)).astype(np.float16)
+
+
+def _column_sums(x: Array) -> Array:
+    """Return the sum over the rows. In float16 a sum of ones stays at 2048: it is rounded once."""
+    if x.dtype != np.float16:
+        return x.sum(axis=0)
+    return x.sum(axis=0, dtype=np.float32).astype(np.float16)
 
 
 def _frobenius_norm(x: Array) -> float:

@@ -305,7 +305,8 @@ def _first_layer(
     features, units = x.shape[2], positive_int("units", units)
     if callable(cell):
         made = cell(features, units, rng)
-        return instance("cell(features, units, rng)", made, RecurrentLayer, "a recurrent layer")  # type: ignore[type-abstract]
+        instance("cell(features, units, rng)", made, RecurrentLayer, "a recurrent layer")  # type: ignore[type-abstract]
+        return copy.deepcopy(made)  # it may stand on arrays of the caller
     kind = one_of("cell", cell, ("rnn", "lstm", "gru"))
     if kind == "rnn":
         return SimpleRNN.random(features, units, rng, recurrent=recurrent, activation=activation)

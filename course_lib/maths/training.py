@@ -28,7 +28,7 @@ from course_lib.data import load_digits
 from course_lib.maths.activations import Activation, as_activation
 from course_lib.maths.normalization import MovingAverages
 from course_lib.maths.optimizers import Momentum, Optimizer
-from course_lib.maths.propagation import _biases
+from course_lib.maths.propagation import _biases, _frobenius_norm
 from course_lib.maths.stacks import Layer, StackForm, backward, forward, make_layers, stack_pass
 
 __all__ = [
@@ -191,7 +191,7 @@ class StackRun:
             traces = forward(x, hidden, self.form)
             _, d_logits = _softmax_cross_entropy(traces[-1].output @ top.weights + top.bias, labels)
             deltas, _ = backward(traces, hidden, self.form, d_logits @ top.weights.T)
-            norms = np.array([np.linalg.norm(delta) for delta in deltas])
+            norms = np.array([_frobenius_norm(delta) for delta in deltas])
         return [x, *(t.output for t in traces)], norms
 
     def _checked_rows(self, x: np.ndarray) -> np.ndarray:
@@ -204,6 +204,8 @@ class StackRun:
 
     def accuracy(self, x: np.ndarray, labels: np.ndarray, *, statistics: str = "moving") -> float:
         """Share of the rows of `x`, shape (batch, features), given their label; 0 … 1.
+
+        A run that diverged answers every row with class 0, whatever its NaN logits are.
 
         `statistics` is what batch norm uses, as in `logits`.
         """

@@ -356,8 +356,9 @@ def make_blocks(
 ) -> list[EncoderBlock]:
     """Draw the blocks of a stack: Glorot kernels, biases 0, scales 1.
 
-    Q, K and V are drawn as matrices (units, units). Keras's MultiHeadAttention counts fans over
-    three axes and starts them smaller by √((heads + d_k)/2), with 4 heads of 8 by √6.
+    Q, K and V are drawn as matrices (units, units). So does Keras 3.15; older
+    versions count fans over three axes and start them smaller by √((heads + d_k)/2), with
+    4 heads of 8 by √6.
 
     Block after block is drawn, so that a deeper stack begins with the blocks of a shallower one.
 

@@ -176,3 +176,12 @@ class TestRegistry:
                 self.shapes[name]
         assert str(caught.value).startswith("`shape` is ")
         assert "it takes one of round, square" in str(caught.value)
+
+
+def test_a_name_from_an_array_is_the_name():
+    assert checks.one_of("kind", np.array(["tanh"])[0], ("tanh", "relu")) == "tanh"
+
+
+def test_a_whole_number_beyond_float64_is_refused():
+    with pytest.raises(ValueError, match="`limit` is 1"):
+        checks.number("limit", 10**400)

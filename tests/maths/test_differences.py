@@ -34,3 +34,24 @@ def test_step_must_be_positive(step):
 def test_the_function_must_return_one_number():
     with pytest.raises(ValueError, match="returns one number"):
         central_differences(lambda x: x, np.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("point", "error", "sentence"),
+    [
+        (np.array([1.0, np.nan]), ValueError, "`point`"),
+        (np.array([1.0 + 1j]), TypeError, "`point`"),
+        (np.empty(0), ValueError, "`point`"),
+        ([np.ones(2), np.array([np.inf])], ValueError, r"`point\[1\]`"),
+        (3.0, TypeError, "`point` is 3.0; it takes an array, or a list of arrays."),
+    ],
+)
+def test_the_point_must_be_numbers(point, error, sentence):
+    with pytest.raises(error, match=sentence):
+        central_differences(lambda x: float(np.sum(x)), point)
+
+
+@pytest.mark.parametrize("answer", [None, "3"])
+def test_what_is_no_number_is_not_taken_for_one(answer):
+    with pytest.raises(ValueError, match=f"`function` returned {answer!r}; it takes a function"):
+        central_differences(lambda x: answer, np.ones(2))

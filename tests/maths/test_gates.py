@@ -1,5 +1,6 @@
 """What gates let through, biases by name, chrono biases, half-lives, and the GRU's conventions."""
 
+import warnings
 from functools import partial
 
 import numpy as np
@@ -231,6 +232,22 @@ def test_the_products_to_the_last_step_by_hand():
 def test_the_half_life_of_the_default_bias():
     assert half_life(1.0) == pytest.approx(2.2127, abs=5e-5)  # ln ½ / ln 0.73106
     assert half_life(0.0) == 1  # σ(0) = ½
+
+
+def test_no_bias_makes_the_half_life_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(half_life(709.0))
+        assert half_life(711.0) == np.inf
+
+
+def test_a_matrix_given_twice_is_turned_round_once():
+    rng = np.random.default_rng(3)
+    W = rng.normal(size=(2, 6))
+    layer, x = GRU(W, W), rng.normal(size=(4, 5, 2))
+    np.testing.assert_allclose(
+        layer.converted().forward(x).outputs, layer.forward(x).outputs, atol=1e-14
+    )
 
 
 def test_after_its_half_life_a_real_cell_has_half_left():

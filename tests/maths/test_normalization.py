@@ -390,3 +390,10 @@ def test_keras_averages_the_biased_variance(keras):
     averages = MovingAverages(4, 0.0, unbiased=True)
     averages.update(batch_norm(x)[1])
     np.testing.assert_allclose(averages.variance, 6 / 5 * layer.moving_variance.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("value", [1.0, 0.1, 1.1])
+def test_without_epsilon_numbers_that_are_all_alike_are_refused(value):
+    for forward, shape in ((batch_norm, (6, 2)), (layer_norm, (2, 6))):
+        with pytest.raises(ValueError, match="`epsilon` is 0; where numbers are all alike it take"):
+            forward(np.full(shape, value), epsilon=0)

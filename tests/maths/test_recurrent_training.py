@@ -352,3 +352,14 @@ def test_bad_input_is_refused_in_one_sentence(call, words):
 def test_any_optimizer_will_do():
     for make in (lambda: Momentum(0.1), partial(Adam, 0.01, beta_2=0.9)):
         assert not train(optimizer=make).diverged
+
+
+def test_the_arrays_that_a_cell_is_made_of_are_left_as_they_are():
+    kernel, recurrent_kernel = np.full((1, 2), 0.1), np.eye(2) / 2
+    x, y = np.ones((4, 3, 1)), np.ones((4, 2))
+    train_recurrent(
+        lambda rng: (x, y), outputs=2, steps=3, loss="squared",
+        cell=lambda features, units, rng: SimpleRNN(kernel, recurrent_kernel),
+    )  # fmt: skip
+    np.testing.assert_array_equal(kernel, 0.1)
+    np.testing.assert_array_equal(recurrent_kernel, np.eye(2) / 2)
