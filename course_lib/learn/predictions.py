@@ -116,20 +116,20 @@ def how_far(prediction: float, measured: float) -> tuple[str, str]:
     """Return the kind of line, and in words how far a prediction is from a measurement."""
     if prediction == measured:
         return "right", "spot on"
-    if not math.isfinite(prediction) or not math.isfinite(measured) or prediction * measured <= 0:
-        if prediction * measured < 0:
-            return "note", "the sign is the other way round"
+    if prediction < 0 < measured or measured < 0 < prediction:
+        return "note", "the sign is the other way round"
+    if 0 in (prediction, measured) or not math.isfinite(prediction) or not math.isfinite(measured):
         return "note", "further apart than a factor can say"
-    ratio = prediction / measured
-    way = "too large" if ratio > 1 else "too small"
-    times = max(ratio, 1 / ratio)
+    decades = math.log10(abs(prediction)) - math.log10(abs(measured))
+    way = "too large" if decades > 0 else "too small"
+    if abs(decades) >= 3:
+        return "note", f"{abs(decades):.0f} powers of ten {way}, which is what products do"
+    times = max(prediction / measured, measured / prediction)
     if times <= 1.1:
         return "right", "as close as one can ask for"
     if times <= 2:
         return "right", f"close, {page.figure_text(float(f'{times:.2g}'))} times {way}"
-    if times < 1000:
-        return "note", f"{page.figure_text(float(f'{times:.2g}'))} times {way}"
-    return "note", f"{math.log10(times):.0f} powers of ten {way}, which is what products do"
+    return "note", f"{page.figure_text(float(f'{times:.2g}'))} times {way}"
 
 
 def _prediction(id: str) -> float | str | None:

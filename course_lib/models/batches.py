@@ -11,8 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from course_lib.checks import shown
+from course_lib.models.objectives import in_one_sentence
+from course_lib.models.recording import all_layers
 
-__all__ = ["Batch", "as_tensors", "check_batch"]
+__all__ = ["Batch", "as_tensors", "build_on", "check_batch", "has_fixed_batch"]
 
 
 @dataclass(frozen=True)
@@ -52,19 +54,51 @@ def check_batch(model: keras.Model, x: Any, y: Any, sample_weight: Any = None) -
     x = as_tensors("x", x)
     y = None if y is None else as_tensors("y", y)
     weight = None if sample_weight is None else as_tensors("sample_weight", sample_weight)
-    sizes = {
-        name: int(part.shape[0])
+    sizes = [
+        (name, int(part.shape[0]))
         for name, value in (("x", x), ("y", y), ("sample_weight", weight))
         if value is not None
         for part in keras.tree.flatten(value)
-    }
-    for name, size in sizes.items():
-        if size != sizes["x"]:
+    ]
+    (_, samples), *others = sizes
+    for name, size in others:
+        if size != samples:
+            other = "the first part of `x`" if name == "x" else "`x`"
             raise ValueError(
-                f"`{name}` has {size} samples and `x` has {sizes['x']}; they take the same batch."
+                f"`{name}` has {size} samples and {other} has {samples}; they take the same batch."
             )
     whole_numbers = tuple(not part.dtype.is_floating for part in keras.tree.flatten(x))
     return Batch(_as_the_model_takes(model, x), y, weight, whole_numbers)
+
+
+def build_on(model: keras.Model, batch: Batch) -> None:
+    """Build a model that is not yet built, by running the batch; its states stay as they begin.
+
+    Raises
+    ------
+    FlowError (a ValueError)
+        If the model cannot be run on the batch.
+    """
+    if model.built:
+        return
+    with in_one_sentence(f"the model cannot be run on `x`, of shape {batch.x_shapes}"):
+        model(batch.x)
+    for layer in all_layers(model):
+        if getattr(layer, "stateful", False) and hasattr(layer, "reset_state"):
+            layer.reset_state()
+
+
+def has_fixed_batch(model: keras.Model) -> bool:
+    """Whether a model reads batches of one size only.
+
+    A Sequential model without `keras.Input` keeps the size of its first batch in its inputs, and
+    takes others; unless a layer keeps a state for each sample.
+    """
+    inputs = getattr(model, "inputs", None) or []
+    if all(tensor.shape[0] is None for tensor in inputs):
+        return False
+    is_stateful = any(getattr(layer, "stateful", False) for layer in all_layers(model))
+    return is_stateful or not isinstance(model, keras.Sequential)
 
 
 def as_tensors(name: str, value: Any) -> Any:

@@ -7,7 +7,8 @@
 A ratio of gradients alone is no illness: a default LSTM of 64 units over 200 steps passes 1e-15 of
 its gradient to the first step, and trains. So a figure out of range is a *note*. It is a *fault*
 only with evidence of harm: in a short trial on a few samples the loss does not get below that of
-the best constant answer, and falls no more; or most units of a layer are dead or saturated, or all
+the best constant answer, and falls no more, or once stood at three times where it began; or most
+units of a layer are dead or saturated, or all
 are alike; or numbers are not finite. Where a cure can be tried, it is: another learning rate,
 inputs or targets brought to scale, every step of a sequence read, Batch Norm by the batch, no
 regularisation. The fault is the one whose cure works.
@@ -24,10 +25,10 @@ import numpy as np
 import tensorflow as tf
 
 from course_lib.checks import instance, positive_int, positive_number
-from course_lib.models.batches import Batch, check_batch
+from course_lib.models.batches import Batch, build_on, check_batch, has_fixed_batch
 from course_lib.models.examination import Examination, examine
 from course_lib.models.findings import KINDS, SEVERITIES, Diagnosis, Finding, course_of
-from course_lib.models.objectives import FlowError, counted, in_one_sentence, objective_of
+from course_lib.models.objectives import FlowError, counted, objective_of
 from course_lib.models.suspects import BOUNDS, suspects
 from course_lib.models.trial_room import TrialRoom
 
@@ -100,9 +101,7 @@ def diagnose(
     x, y = _evenly(model, check_batch(model, x, y), samples)
     batch = check_batch(model, x, y)
     objective_of(model, loss, batch)  # refuses a wrong loss before anything runs
-    if not model.built:
-        with in_one_sentence(f"the model cannot be run on `x`, of shape {batch.x_shapes}"):
-            model(batch.x)
+    build_on(model, batch)
     if not model.trainable_weights:
         raise FlowError(f"`model` ({model.name}) has no trainable weights; it takes one to train.")
     examination = examine(model, batch, x, y, loss)
@@ -131,8 +130,7 @@ def diagnose(
 def _evenly(model: keras.Model, batch: Batch, samples: int) -> tuple[Any, Any]:
     """Return so many samples, evenly from the whole; all where the model's batch size is fixed."""
     size = int(keras.tree.flatten(batch.x)[0].shape[0])
-    inputs = getattr(model, "inputs", None) or []
-    if size <= samples or any(tensor.shape[0] is not None for tensor in inputs):
+    if size <= samples or has_fixed_batch(model):
         return batch.x, batch.y
     rows = _with_every_class(_spread(np.arange(size), samples), batch.y)
     chosen_x, chosen_y = (

@@ -243,6 +243,9 @@ class Diagnosis:
                 f"{self.model} had not learnt by the end of the trial, but the loss was still "
                 "falling; pass more `steps`."
             )
+        elif outcome == "diverges":
+            kinds = " or ".join(dict.fromkeys(finding.kind for finding in self.findings))
+            verdict = f"{self.model} got out of hand in the trial: {kinds}."
         elif outcome != "learns":
             kinds = " or ".join(dict.fromkeys(finding.kind for finding in self.findings))
             verdict = f"{self.model} got nowhere in the trial: {kinds}."

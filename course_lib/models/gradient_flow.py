@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from course_lib.checks import instance, shown
 from course_lib.models.backward import FORMATS, differentiate
-from course_lib.models.batches import check_batch
+from course_lib.models.batches import build_on, check_batch
 from course_lib.models.diagnosis import Diagnosis, Finding, diagnose
 from course_lib.models.jacobians import JacobianProducts, jacobian_products
 from course_lib.models.layer_flow import LayerFlow, geometric_mean, longest_paths
@@ -98,9 +98,7 @@ def by_layer(
     batch = check_batch(model, x, y, sample_weight)
     objective = objective_of(model, loss, batch)
     cannot_run = f"the model cannot be run on `x`, of shape {batch.x_shapes}"
-    if not model.built:
-        with in_one_sentence(cannot_run):
-            model(batch.x)
+    build_on(model, batch)
     with unchanged(model):
         recording = Recording(model)
         with in_one_sentence(cannot_run):

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from course_lib.checks import instance, positive_int, shown
+from course_lib.models.batches import has_fixed_batch
 from course_lib.models.objectives import function_of
 from course_lib.models.recording import all_layers
 
@@ -89,7 +90,8 @@ def made_up_data(
 
     def shape_of(tensor: Any) -> tuple[int, ...]:
         sizes = (length if size is None else int(size) for size in tensor.shape[1:])
-        return (tensor.shape[0] or samples, *sizes)
+        fixed = tensor.shape[0] if has_fixed_batch(model) else None
+        return (fixed or samples, *sizes)
 
     def drawn(tensor: Any) -> np.ndarray:
         return _input(rng, shape_of(tensor), tensor.dtype, _symbols(model, tensor))

@@ -83,6 +83,8 @@ def without_masks(model: keras.Model) -> Iterator[None]:
         signature = inspect.signature(layer.call)
         if isinstance(layer, keras.layers.Masking):
             changes[layer] = _unchanged_input
+        elif isinstance(layer, keras.layers.Softmax):  # in attention: its mask is one of pairs
+            continue
         elif any(map(_hides_steps, signature.parameters)):
             changes[layer] = _unmasked(layer.call, signature)
     with calls_changed(changes):
@@ -104,7 +106,7 @@ def _unmasked(call: Callable[..., Any], signature: inspect.Signature) -> Callabl
 
 def _hides_steps(argument: str) -> bool:
     """Whether an argument is a mask of steps; one of pairs of steps is what attention is about."""
-    return argument.endswith("mask") and argument != "attention_mask"
+    return argument.endswith("mask") and argument not in ("attention_mask", "use_causal_mask")
 
 
 def _masks(record: Record) -> list[Array]:
@@ -135,6 +137,8 @@ def _unusual(steps: Array) -> float:
     """Return the share of steps at which the input is another than the most frequent one."""
     if not len(steps):
         return 0.0
+    if steps.dtype == object:  # text: NumPy compares rows of numbers only
+        steps = np.unique(steps, return_inverse=True)[1].reshape(steps.shape)
     _, counts = np.unique(steps.reshape(len(steps), -1), axis=0, return_counts=True)
     return float(1 - counts.max() / len(steps))
 

@@ -245,6 +245,7 @@ class GradientMonitor(keras.callbacks.Callback):
         signature = (
             loss,
             getattr(self.model, "loss", None),
+            getattr(self.model, "_compile_loss", None),  # a new one with every `compile`
             [id(variable) for variable in self.model.trainable_variables],
         )
         if self._flow is not None and signature == self._signature:

@@ -23,6 +23,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.backend.common.global_state import get_global_attribute
 
 __all__ = [
     "Record",
@@ -417,9 +418,15 @@ def unchanged(
 
 
 def all_variables(model: keras.Model) -> list[keras.Variable]:
-    """Return all that a run may write to: the network's variables, and what its metrics hold."""
+    """Return all that a run may write to: the network's variables, and what its metrics hold.
+
+    And the state of Keras's global generator, from which `keras.random.normal` draws without a
+    seed. (`tf.random` keeps its own where nobody can put it back.)
+    """
     metrics = [variable for metric in model.metrics for variable in metric.variables]
-    return _each_once([*network_variables(model), *metrics])
+    generator = get_global_attribute("global_seed_generator")
+    dice = [] if generator is None else [generator.state]
+    return _each_once([*network_variables(model), *metrics, *dice])
 
 
 def network_variables(model: keras.Model) -> list[keras.Variable]:

@@ -37,13 +37,22 @@ PARTS = (
     keras.metrics.Metric,
     keras.optimizers.Optimizer,
     keras.optimizers.schedules.LearningRateSchedule,
+    keras.random.SeedGenerator,
     keras.regularizers.Regularizer,
 )
 # … but for layers that bring code, or a further file, with them …
 FOREIGN = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 # … and functions of these modules. Numbers in the description are written as if they were objects.
 FUNCTIONS = (keras.activations, keras.losses, keras.metrics)
-NUMBERS = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__complex__", "__slice__")
+NUMBERS = (
+    "__keras_tensor__",
+    "__tensor__",
+    "__numpy__",
+    "__bytes__",
+    "__complex__",
+    "__slice__",
+    "__ellipsis__",
+)
 
 LONGEST = 20_000_000  # bytes of a description, unpacked
 NOT_READABLE = (  # damaged, encrypted or packed in another way, or no description
@@ -59,7 +68,7 @@ INSTEAD = "build the model in Python, where you can read what runs, and pass the
 
 
 class UnsafeFileError(ValueError):
-    """A saved model holds code, or names something that Keras does not have."""
+    """A saved model holds code, or names something that a model need not be made of."""
 
 
 def load_model(path: str | os.PathLike[str]) -> keras.Model:
@@ -98,8 +107,12 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
         reason = _refused(described)
         if reason:
             raise UnsafeFileError(f"`path` is {file.name!r}, which {reason}; {INSTEAD}.")
-    with in_one_sentence(f"`path` is {file.name!r}, which Keras {keras.__version__} cannot read"):
-        return keras.saving.load_model(file, safe_mode=True)
+    cannot_read = f"`path` is {file.name!r}, which Keras {keras.__version__} cannot read"
+    try:
+        with in_one_sentence(cannot_read):
+            return keras.saving.load_model(file, safe_mode=True)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        raise ValueError(f"{cannot_read}: it is damaged, or was not stored whole.") from error
 
 
 def _description(file: Path) -> Any:
@@ -138,14 +151,18 @@ def _refused(described: dict[str, Any]) -> str:
         return "holds a lambda, code that would run here"
     if name == "function":
         known = any(callable(getattr(place, str(config), None)) for place in FUNCTIONS)
-        return "" if known else f"calls the function {shown(config)}, which Keras does not have"
+        return (
+            ""
+            if known
+            else f"calls the function {shown(config)}, which this loader does not let through"
+        )
     if name in NUMBERS and module is None:
         return ""
     if name in FOREIGN:
         return f"holds a layer of type {name}, which brings code of its own"
     registered = described.get("registered_name") or name
     if registered != name or not _is_part_of_keras(module, name):  # Keras looks it up by both
-        return f"holds an object of type {registered}, which is no part that Keras has"
+        return f"holds an object of type {registered}, which this loader does not let through"
     if isinstance(config, dict) and isinstance(config.get("vocabulary"), str):
         return f"would read the file {shown(config['vocabulary'])}"
     return ""

@@ -151,7 +151,8 @@ def _misfit(seen: Examination, trial: Trial, room: TrialRoom) -> Iterator[Suspec
         if found.what == "labels":
             return "yes"
         if found.what == "logits":
-            learns = trial.outcome != "learns" and room.on_logits().outcome == "learns"
+            instead = None if trial.outcome == "learns" else room.on_logits()
+            learns = instead is not None and instead.outcome == "learns"
             return "Taken for logits, it learns." if learns else ""
         constant = trial.baseline
         if found.figures["lowest loss"] > LEARNS * constant:
@@ -476,9 +477,12 @@ def _rate(seen: Examination, trial: Trial, room: TrialRoom) -> Iterator[Suspect]
     moved = (
         f"A step of {trial.optimizer} at {trial.learning_rate:.2g} moves the weights of the layer "
         f"that moves most by {ratio:.2g} of their size."
+        if np.isfinite(ratio)
+        else f"{trial.optimizer} steps at {trial.learning_rate:.2g}."
     )
     stands_still = not trial.moved and bool(np.any(seen.flow.weight_norms > 0))
-    can_move = ratio > 0 or stands_still
+    is_unknown = bool(np.isnan(ratio))  # no matrix began at anything but 0
+    can_move = ratio > 0 or stands_still or (is_unknown and trial.moved)
     if stands_still:
         moved = _why_nothing_moves(trial, room.model)
 
@@ -510,8 +514,10 @@ def _rate(seen: Examination, trial: Trial, room: TrialRoom) -> Iterator[Suspect]
     if is_leap or diverges or (is_behind and ratio > BOUNDS["stride"]):
         yield suspect("learning rate too high", LOWER, is_plain=is_leap)
     if is_behind:
-        higher = HIGHER if ratio < BOUNDS["slow"] else HIGHER[:1] if falls else ()
-        sensible = [factor for factor in higher if can_move and ratio * factor < BOUNDS["leap"]]
+        is_slow = is_unknown or ratio < BOUNDS["slow"]
+        higher = HIGHER if is_slow else HIGHER[:1] if falls else ()
+        is_leap_at = {factor: ratio * factor >= BOUNDS["leap"] for factor in higher}
+        sensible = [factor for factor in higher if can_move and not is_leap_at[factor]]
         is_mild = falls or not is_creep
         yield suspect("learning rate too low", sensible, is_plain=is_creep, is_mild=is_mild)
 

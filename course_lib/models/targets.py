@@ -171,10 +171,13 @@ def _is_one(loss: Any, outputs: Any, y: Any) -> bool:
 
 
 def taking_logits(loss: Any) -> Any:
-    """Return the same cross-entropy, for outputs that are logits."""
+    """Return the same cross-entropy, for outputs that are logits; None if that cannot be made."""
     loss = keras.losses.get(keras.tree.flatten(loss)[0])
     if isinstance(loss, keras.losses.Loss):
-        return type(loss).from_config(loss.get_config() | {"from_logits": True})
+        try:
+            return type(loss).from_config(loss.get_config() | {"from_logits": True})
+        except Exception:  # whatever the constructor of somebody's own class may raise
+            return None
     return partial(loss, from_logits=True)
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from course_lib.checks import instance, shown
 from course_lib.models.backward import FORMATS
-from course_lib.models.batches import check_batch
+from course_lib.models.batches import build_on, check_batch
 from course_lib.models.layer_flow import geometric_mean
 from course_lib.models.measurements import Measured, Measurement
 from course_lib.models.objectives import FlowError, counted, in_one_sentence, objective_of
@@ -351,9 +351,7 @@ def by_time_step(
     batch = check_batch(model, x, y, sample_weight)
     objective_of(model, loss, batch)  # refuses a wrong loss before anything runs
     cannot_run = f"the model cannot be run on `x`, of shape {batch.x_shapes}"
-    if not model.built:
-        with in_one_sentence(cannot_run):
-            model(batch.x)
+    build_on(model, batch)
     names = _chosen(model, layer)
     options = (model, names, loss, bool(training), batch)
     plain = Measurement.of(*options)

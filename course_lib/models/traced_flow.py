@@ -94,6 +94,7 @@ class TracedFlow:
             found = self._measure()
         if self._variables is None:
             self._variables = all_variables(self.model)
+        self.entries = np.asarray(found.pop("entries"))
         return {name: np.asarray(value, dtype=np.float64) for name, value in found.items()}
 
     def weights(self) -> list[list[tf.Tensor]]:
@@ -162,6 +163,7 @@ class TracedFlow:
         }
         return {
             "loss": tf.cast(loss, tf.float64),
+            "entries": tf.stack([*map(_entries, records, gradients)]),
             **{name: tf.stack(values) for name, values in by_record.items()},
         }
 
@@ -176,19 +178,13 @@ class TracedFlow:
         layers: dict[_Key, list[keras.Variable]],
         gradients: list[list[tf.Tensor]],
     ) -> None:
-        """Keep what is the same at every measurement: names, distances, numbers of entries."""
+        """Keep what is the same at every measurement: names and distances."""
         records = recording.records
         connected = np.array([bool(gradient) for gradient in gradients])
         self.names = [record.name for record in records]
         self.depth, path = longest_paths(recording, connected)
         self._earliest, self._latest = path[0], path[-1]
         self._layers_between = sum(records[i].has_weights for i in path[1:])
-        self.entries = np.array(
-            [
-                sum(int(np.prod(part.shape)) for part in gradient) or record.entries
-                for record, gradient in zip(records, gradients, strict=True)
-            ]
-        )
         self.dtype = max(
             (record.dtype for record in records if record.is_floating),
             key=lambda dtype: FORMATS[dtype].smallest,
@@ -225,6 +221,12 @@ def _double(tensor: tf.Tensor | tf.IndexedSlices) -> tf.Tensor:
 
 def _squares(parts: list[tf.Tensor]) -> tf.Tensor:
     return tf.add_n([tf.reduce_sum(part * part) for part in parts])
+
+
+def _entries(record: Record, gradient: list[Any]) -> tf.Tensor:
+    """Return how many numbers a gradient has, which a layer may decide only when it runs."""
+    parts = gradient or record.tensors
+    return tf.add_n([tf.size(part, out_type=tf.int64) for part in parts])
 
 
 def _norm(gradient: list[Any]) -> tf.Tensor:

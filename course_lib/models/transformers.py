@@ -4,8 +4,9 @@
 that reads a sequence and answers at its last token. They begin with the weights that
 `maths.transformer.make_blocks` draws, so that a model of Keras and its counterpart in NumPy are
 the same: Glorot's variance for each kernel as a matrix, as in Xiong et al. (2020).
-(Keras's own MultiHeadAttention takes its kernels of three axes for convolutions, and starts them
-smaller; with one `seed` for the layer it starts W_Q, W_K and W_V as one and the same matrix.)
+(Older versions of Keras's own MultiHeadAttention take its kernels of three axes for
+convolutions, and start them smaller; with one `seed` for the layer it starts W_Q, W_K and W_V as
+one and the same matrix.)
 """
 
 from __future__ import annotations

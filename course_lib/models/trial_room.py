@@ -100,10 +100,14 @@ class TrialRoom:
     def _added(self) -> float:
         return sum(float(keras.ops.sum(extra)) for extra in self.model.losses)
 
-    def on_logits(self) -> Trial:
-        """Return the trial with a loss that takes the outputs for logits."""
-        own = self.model.loss if self.loss is None else self.loss
-        return self._once("outputs taken for logits", lambda: self._made(taking_logits(own)).run())
+    def on_logits(self) -> Trial | None:
+        """Return the trial with a loss that takes the outputs for logits, if it can be made."""
+        own = taking_logits(self.model.loss if self.loss is None else self.loss)
+        return (
+            None
+            if own is None
+            else self._once("outputs taken for logits", lambda: self._made(own).run())
+        )
 
     def _run(self, name: str, **changes: Any) -> Trial:
         """Return the trial on the graph that all share."""

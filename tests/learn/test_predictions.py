@@ -62,6 +62,11 @@ def test_what_is_no_number_is_none(text):
         (0.25, 0, "further apart than a factor can say"),
         (math.inf, 1, "further apart than a factor can say"),
         (0.25, math.nan, "further apart than a factor can say"),
+        (-0.4, -0.25, "close, 1.6 times too large"),
+        (-1e-200, 1e-200, "the sign is the other way round"),
+        (1e-323, 30.0, "324 powers of ten too small"),
+        (1e300, 1e-300, "600 powers of ten too large"),
+        (2e-200, 1e-200, "close, 2 times too large"),
     ],
 )
 def test_how_far_is_said_kindly(prediction, measured, said):

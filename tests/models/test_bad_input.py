@@ -221,3 +221,12 @@ def test_fit_and_accuracy_refuse_data(model):
         training.fit(model, nan(), Y, steps=1)
     with pytest.raises(ValueError, match=r"`y` has shape \(6, 3\); it takes one label a sample"):
         training.accuracy(model, X, np.zeros((6, 3)))
+
+
+def test_every_part_has_as_many_samples():
+    inputs = [keras.Input((3,)), keras.Input((4,))]
+    model = keras.Model(inputs, K.Dense(2)(K.concatenate(inputs)))
+    model.compile("sgd", "mse")
+    x = [np.ones((10, 3), "float32"), np.ones((20, 4), "float32")]
+    with pytest.raises(ValueError, match="`x` has 20 samples and the first part of `x` has 10;"):
+        gradient_flow.diagnose(model, x, np.ones((20, 2), "float32"))

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from course_lib.models import clinic, diagnosis, gradient_flow
 from course_lib.models.gradient_flow import diagnose
+from course_lib.models.made_up import made_up_data
+from course_lib.models.targets import taking_logits
 
 K = keras.layers
 LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -834,3 +836,41 @@ def test_of_few_samples_no_unit_is_called_dead():
 class Far(keras.initializers.Initializer):
     def __call__(self, shape, dtype=None):
         return keras.ops.full(shape, -50.0, dtype)
+
+
+def test_the_size_of_a_first_batch_is_no_fixed_size():
+    model = keras.Sequential([K.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(1).normal(size=(500, 3)).astype("float32")
+    y = x.sum(axis=1, keepdims=True)
+    model.fit(x[:64], y[:64], verbose=0)
+    assert model.inputs[0].shape[0] is not None
+    found = diagnose(model, x, y, samples=48, steps=30)
+    assert "48 samples" in str(found)
+    assert len(made_up_data(model, samples=20)[0]) == 20
+
+
+def test_a_loss_of_somebodys_own_that_cannot_be_made_anew_convicts_nobody():
+    class Weighted(keras.losses.BinaryCrossentropy):
+        def __init__(self, weight=2.0):
+            super().__init__()
+            self.weight = weight
+
+    model = keras.Sequential([keras.Input((3,)), K.Dense(1)])
+    x = np.random.default_rng(1).normal(size=(64, 3)).astype("float32")
+    model.compile(keras.optimizers.SGD(1e-9), Weighted())
+    found = diagnose(model, 20 * x, (x[:, :1] > 0).astype("float32"), steps=30)
+    assert taking_logits(Weighted()) is None
+    assert "Taken for logits" not in str(found)
+
+
+def test_of_matrices_that_begin_at_0_no_share_is_told():
+    model = keras.Sequential([keras.Input((4,)), K.Dense(1, kernel_initializer="zeros")])
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(64, 4)).astype("float32")
+    y = x @ np.array([[0.5], [-0.5], [0.5], [0.5]], "float32")
+    model.compile(keras.optimizers.Adam(1e-6), "mse")
+    found = diagnose(model, x, y)
+    assert [finding.kind for finding in found.findings] == ["learning rate too low"]
+    assert "At 0.001 the loss falls." in str(found)
+    assert "nan" not in str(found)

@@ -503,3 +503,38 @@ def test_compare_measures_both():
     assert case["plain_seconds"] > 0
     assert case["by_layer_seconds"] > 0
     assert 0.5 < case["ratio"] < 50
+
+
+def test_a_stateful_model_that_is_not_built_begins_with_its_own_state():
+    def made():
+        keras.utils.set_random_seed(1)
+        return keras.Sequential([K.SimpleRNN(2, stateful=True), K.Dense(1)])
+
+    x, y = np.random.default_rng(1).normal(size=(4, 5, 3)).astype("float32"), np.ones((4, 1))
+    unbuilt, built = made(), made()
+    built(x)
+    built.layers[0].reset_state()
+    flows = [gradient_flow.by_layer(model, x, y, loss="mse") for model in (unbuilt, built)]
+    np.testing.assert_array_equal(*(flow.activation_norms for flow in flows))
+    np.testing.assert_array_equal(unbuilt.layers[0].states[0], np.zeros((4, 2)))
+
+
+class Noise(keras.layers.Layer):
+    """Draws without a seed of its own, from the generator of the whole process."""
+
+    def call(self, inputs):
+        return inputs + keras.random.normal(keras.ops.shape(inputs))
+
+
+def test_the_generator_of_the_process_goes_on_as_if_nobody_had_looked():
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((3,)), Noise(), K.Dense(1)])
+    keras.random.normal((1,))
+    expected = []
+    for looks in (False, True):
+        keras.utils.set_random_seed(7)
+        keras.random.normal((1,))
+        if looks:
+            gradient_flow.by_layer(model, np.ones((4, 3)), np.ones((4, 1)), loss="mse")
+        expected.append(np.asarray(keras.random.normal((3,))))
+    np.testing.assert_array_equal(*expected)

@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from course_lib.models.gradient_flow import diagnose
+from course_lib.models.masks import without_masks
 
 K = keras.layers
 LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -237,3 +239,37 @@ def test_training_written_into_a_functional_model_gives_way_to_that_of_fit():
     before = norm.moving_mean.numpy()
     model.fit(*blobs(), epochs=1, verbose=0)
     assert not np.array_equal(norm.moving_mean.numpy(), before)
+
+
+# ---------------------------------------------------------------- masks of pairs, and of text
+
+
+def _attends(**options):
+    steps = keras.Input((5, 3))
+    attended = K.MultiHeadAttention(2, 4, **options)(steps, steps, use_causal_mask=True)
+    return keras.Model(steps, attended)
+
+
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.1}], ids=["fused", "with a softmax inside"])
+def test_with_every_step_read_attention_still_does_not_look_ahead(options):
+    model = _attends(**options)
+    x = np.random.default_rng(1).normal(size=(2, 5, 3)).astype("float32")
+    other = x.copy()
+    other[:, -1] += 10
+    with without_masks(model):
+        moved = np.abs(np.asarray(model(x)) - np.asarray(model(other)))
+    assert moved[:, :-1].max() == 0
+    assert moved[:, -1].max() > 0
+
+
+def test_masked_text_is_examined_too():
+    words = np.array([["a", "b", "", ""], ["b", "a", "a", ""], ["a", "", "", ""]] * 8)
+    to_numbers = K.StringLookup(vocabulary=["a", "b"], mask_token="")
+    model = keras.Sequential(
+        [keras.Input((4,), dtype="string"), to_numbers, K.Embedding(4, 3, mask_zero=True)]
+    )
+    model.add(K.GRU(4))
+    model.add(K.Dense(1))
+    model.compile("adam", "mse")
+    found = diagnose(model, tf.constant(words), np.arange(24.0) % 3, steps=30)
+    assert MASK not in kinds(found)

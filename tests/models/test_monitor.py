@@ -498,3 +498,34 @@ def test_refuses_several_steps_at_a_time():
     model = compiled(small(), steps_per_execution=4)
     with pytest.raises(ValueError, match="the model makes 4 steps at a time"):
         run(model, X, Y, [GradientMonitor(X, Y)])
+
+
+def test_compiled_anew_with_other_loss_weights_it_is_measured_anew():
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, [K.Dense(3)(inputs), K.Dense(3)(inputs)])
+    monitor = GradientMonitor(X, [Y, Y])
+    losses = []
+    for weight in (1.0, 100.0):
+        rate = keras.optimizers.SGD(0.0)
+        model.compile(rate, [LOGITS, LOGITS], loss_weights=[weight, weight])
+        run(model, X, [Y, Y], [monitor], epochs=1, batch_size=96)
+        losses.append(monitor.history["loss"][-1])
+    assert losses[1] == pytest.approx(100 * losses[0], rel=1e-5)
+
+
+class RowsOfThree(K.Layer):
+    """Its output has a size that is known only when it runs."""
+
+    def call(self, inputs):
+        return tf.reshape(tf.boolean_mask(inputs, tf.ones_like(inputs, tf.bool)), (-1, 8))
+
+
+def test_a_size_that_is_known_only_at_run_time_is_measured():
+    model = compiled(keras.Sequential([keras.Input((8,)), RowsOfThree(), K.Dense(3)]))
+    monitor = GradientMonitor(X, Y)
+    run(model, X, Y, [monitor], epochs=1, batch_size=96)
+    expected = gradient_flow.by_layer(model, X, Y)
+    np.testing.assert_array_equal(monitor.entries, expected.entries)
+    np.testing.assert_allclose(
+        monitor.history["activation_norms"][-1], expected.activation_norms, rtol=1e-5
+    )

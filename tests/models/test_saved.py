@@ -111,7 +111,7 @@ def _with_class(module, name, config=None, registered=None):
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (_with_function("os", "system"), "calls the function 'system', which Keras does not have"),
+        (_with_function("os", "system"), "calls the function 'system', which this loader does not"),
         (_with_function("builtins", "eval"), "calls the function 'eval'"),
         (_with_function("keras.config", "enable_unsafe_deserialization"), "calls the function"),
         (_with_class("subprocess", "Popen", {"args": "x"}), "holds an object of type Popen"),
@@ -292,3 +292,52 @@ def test_a_model_that_data_cannot_be_made_for_is_refused_with_a_sentence():
         made_up_data("model")
     with pytest.raises(ValueError, match=r"`samples` is 1"):
         made_up_data(_small(), samples=1)
+
+
+def _of_rare_parts():
+    inputs = keras.Input((3, 4))
+    dice = keras.random.SeedGenerator(1)
+    start = keras.initializers.GlorotUniform(seed=dice)
+    outputs = keras.layers.Dense(2, kernel_initializer=start)(inputs[..., 0])
+    return keras.Model(inputs, outputs)
+
+
+def test_a_seed_generator_and_an_ellipsis_are_parts_of_keras(tmp_path):
+    model = _of_rare_parts()
+    model.save(tmp_path / "rare.keras")
+    x = np.random.default_rng(1).normal(size=(5, 3, 4))
+    np.testing.assert_array_equal(load_model(tmp_path / "rare.keras")(x), model(x))
+
+
+def _cut(raw):
+    return raw[: len(raw) // 2]
+
+
+def _garbage(raw):
+    return b"\x00" * len(raw)
+
+
+@pytest.mark.parametrize("damage", [_cut, _garbage])
+def test_damaged_weights_are_refused_in_one_sentence(tmp_path, damage):
+    _small().save(tmp_path / "whole.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.keras") as whole,
+        zipfile.ZipFile(tmp_path / "damaged.keras", "w") as damaged,
+    ):
+        for name in whole.namelist():
+            raw = whole.read(name)
+            damaged.writestr(name, damage(raw) if name.endswith(".h5") else raw)
+    with pytest.raises(ValueError, match=r"`path` is 'damaged.keras', which Keras .* cannot read"):
+        load_model(tmp_path / "damaged.keras")
+
+
+def test_one_byte_that_is_another_is_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "byte.keras"
+    _small().save(path)
+    with zipfile.ZipFile(path) as whole:
+        at = whole.getinfo("model.weights.h5").header_offset + 2000
+    raw = bytearray(path.read_bytes())
+    raw[at] ^= 0xFF
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=r"cannot read: it is damaged, or was not stored whole\."):
+        load_model(path)
