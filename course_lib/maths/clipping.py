@@ -117,7 +117,9 @@ def clip_by_norm(gradient: Array | Sequence[Array], limit: float) -> Array | lis
 
     def shortened(G: Array) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):  # inf / inf
-            return G * limit / np.maximum(np.sqrt(np.sum(G * G)), limit)
+            norm = np.maximum(np.sqrt(np.sum(G * G)), limit)
+            product = G * limit  # which a half-precision number may not hold
+            return product / norm if np.isfinite(product).all() else G * (limit / norm)
 
     return _each(shortened, gradient)
 

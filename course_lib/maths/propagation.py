@@ -484,12 +484,22 @@ def _frobenius_norm(x: Array) -> float:
 _Z = (np.arange(-900, 900) + 0.5) / 100
 _DENSITY = np.exp(-(_Z**2) / 2)
 _DENSITY /= _DENSITY.sum()
+_FINE_ENOUGH = 2500.0  # up to this q; beyond it φ′(√q z) is as narrow as the grid
 
 
 def _mean_square(function: Any, q: float) -> float:
     """𝔼[function(√q z)²], z ~ N(0, 1)."""
+    z, density = (_Z, _DENSITY) if q <= _FINE_ENOUGH else _grid_towards_0(min(q, 1e300))
     with np.errstate(over="ignore", invalid="ignore"):
-        return float(_DENSITY @ function(np.sqrt(q) * _Z) ** 2)
+        return float(density @ function(np.sqrt(q) * z) ** 2)
+
+
+def _grid_towards_0(q: float) -> tuple[Array, Array]:
+    """Return as many points of z, even in t where √q z = sinh t, and their weights."""
+    t = _Z / _Z[-1] * np.arcsinh(9 * np.sqrt(q))
+    z = np.sinh(t) / np.sqrt(q)
+    density = np.exp(-(z**2) / 2) * np.cosh(t)
+    return z, density / density.sum()
 
 
 def _factor(activation: Activation, gain: float, q: float) -> float:

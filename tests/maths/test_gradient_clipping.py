@@ -161,3 +161,14 @@ def test_is_what_an_optimizer_of_keras_does(argument, keras):
             np.abs(G + v.numpy()).max() for G, v in zip(own(before, 1.5), variables, strict=True)
         ]
         assert max(errors) < 1e-12 if name == argument else max(errors) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("kind", "entry", "limit"),
+    [("float16", 100.0, 1000.0), ("float32", 10.0, 1e38), ("float64", 100.0, 1e307)],
+)
+def test_a_short_gradient_stays_as_it_is_under_any_limit(kind, entry, limit):
+    gradient = np.array([entry, -entry], kind)
+    clipped = clip_by_norm(gradient, limit)
+    assert clipped.dtype == kind
+    np.testing.assert_array_equal(clipped, gradient)

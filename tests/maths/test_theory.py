@@ -183,3 +183,16 @@ def test_gelu_with_he_weights_is_the_exception():
     norms = _measured("gelu", "he_normal")
     assert theory == pytest.approx(0.812, abs=0.001)
     assert np.median([factor_per_layer(run) for run in norms]) > theory * 1.01
+
+
+@pytest.mark.parametrize(("name", "width"), [("tanh", 4 / 3), ("sigmoid", 1 / 6)])
+@pytest.mark.parametrize("q", [2.4e3, 2.6e3, 1e5, 1e9, 1e20])
+def test_a_slope_far_narrower_than_the_bell_is_resolved(name, width, q):
+    """Then 𝔼[φ′(√q z)²] is the bell's height, 1/√(2π), times ∫φ′² / √q."""
+    expected = np.sqrt(100 * width / np.sqrt(2 * np.pi * q))
+    assert expected_factor(name, 1.0, 100, q=q) == pytest.approx(expected, rel=max(3 / q, 1e-10))
+
+
+@pytest.mark.parametrize("q", [2.6e3, 1e9, 1e20])
+def test_relu_keeps_a_half_at_any_size(q):
+    assert expected_factor("relu", 0.1, 200, q=q) == pytest.approx(1, rel=1e-12)
