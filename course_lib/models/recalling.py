@@ -435,13 +435,17 @@ def untrained_answers(
         kind.random(features, sizes[name], rng)
         for name, kind in (("RNN", SimpleRNN), ("LSTM", LSTM))
     )
-    states = {
-        "RNN": rnn.run(x).outputs[:, -1],
-        "LSTM": lstm.run(x).outputs[:, -1],
-        "Transformer": Reader(features, outputs, rng=rng, **sizes["Transformer"]).states(x),
-        "all tokens side by side": x.reshape(len(x), -1),
+    bodies = {
+        "RNN": lambda part: rnn.run(part).outputs[:, -1],
+        "LSTM": lambda part: lstm.run(part).outputs[:, -1],
+        "Transformer": Reader(features, outputs, rng=rng, **sizes["Transformer"]).states,
+        "all tokens side by side": lambda part: part.reshape(len(part), -1),
     }
-    return {name: read_out_alone(of, y) for name, of in states.items()}
+    parts = np.split(x, range(250, len(x), 250))  # a run remembers every step: 0.6 GB for 3,000
+    return {
+        name: read_out_alone(np.concatenate([*map(states, parts)]), y)
+        for name, states in bodies.items()
+    }
 
 
 def _lstm(longest: int | None, features: int, units: int, rng: np.random.Generator) -> LSTM:
