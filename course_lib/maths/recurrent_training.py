@@ -38,6 +38,7 @@ __all__ = ["Readout", "RecurrentRun", "train_recurrent"]
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], Any]
 LOSSES = ("cross-entropy", "squared")
+PART = 64  # samples answered at a time: a run remembers every gate of every step
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,6 +124,9 @@ class RecurrentRun:
         TypeError, ValueError
             If `x` does not fit the layer.
         """
+        if isinstance(x, np.ndarray) and x.ndim == 3 and len(x) > PART:
+            parts = np.split(x, range(PART, len(x), PART))
+            return np.concatenate([self.predict(part) for part in parts])
         states = self.cell.forward(x).outputs
         with np.errstate(over="ignore", invalid="ignore"):  # the weights of a run that diverged
             return self.readout.run(states)

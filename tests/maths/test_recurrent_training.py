@@ -363,3 +363,15 @@ def test_the_arrays_that_a_cell_is_made_of_are_left_as_they_are():
     )  # fmt: skip
     np.testing.assert_array_equal(kernel, 0.1)
     np.testing.assert_array_equal(recurrent_kernel, np.eye(2) / 2)
+
+
+@pytest.mark.parametrize("kind", [SimpleRNN, LSTM, GRU])
+def test_many_samples_are_answered_as_few_are(kind):
+    rng = np.random.default_rng(5)
+    run = train_recurrent(
+        lambda rng: (np.ones((4, 3, 2)), np.zeros(4, int)), outputs=2, steps=1,
+        cell=kind.random(2, 3, rng),
+    )  # fmt: skip
+    x = rng.normal(size=(150, 6, 2))
+    one_by_one = np.concatenate([run.predict(sample[None]) for sample in x])
+    np.testing.assert_allclose(run.predict(x), one_by_one, rtol=1e-12, atol=1e-14)
