@@ -45,9 +45,8 @@ def central_differences(
     single = isinstance(point, np.ndarray)
     if not single and not isinstance(point, list | tuple):
         raise TypeError(f"`point` is {shown(point)}; it takes an array, or a list of arrays.")
-    names = ["point"] if single else [f"point[{i}]" for i in range(len(point))]
-    parts = [point] if single else point
-    arrays = [as_array(name, part).copy() for name, part in zip(names, parts, strict=True)]
+    parts = {"point": point} if single else {f"point[{i}]": one for i, one in enumerate(point)}
+    arrays = [as_array(name, part).copy() for name, part in parts.items()]
 
     def value() -> float:
         result = np.asarray(function(arrays[0] if single else arrays))

@@ -477,9 +477,7 @@ class GRU(GatedLayer):
         1 − σ(a) = σ(−a), so kernel, recurrent kernel and bias of z change their sign, and `keeps`
         its meaning. All outputs and states stay; the update gate becomes 1 − z.
         """
-        layer = copy.copy(self)
-        layer.kernel, layer.recurrent_kernel = self.kernel.copy(), self.recurrent_kernel.copy()
-        layer.bias = None if self.bias is None else self.bias.copy()
+        layer = copy.deepcopy(self)
         layer.keeps = "new" if self.keeps == "old" else "old"
         for weight in layer.weights:
             weight[..., : self.units] *= -1

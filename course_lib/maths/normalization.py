@@ -380,8 +380,8 @@ def _checked(
         y, trace = normalize(x, axis, scale, offset, epsilon)
     if not np.isfinite(trace.variance).all():
         raise ValueError("`x` is so large that its squares overflow; it takes numbers below 1e150.")
-    alike = (x.max(axis) == x.min(axis)).any()  # their mean is rounded, so v is not quite 0
-    if epsilon == 0 and (alike or not np.isfinite(trace.inverse_stddev).all()):
+    # The mean of numbers that are all alike is rounded, so their v may be not quite 0.
+    if epsilon == 0 and ((np.ptp(x, axis) == 0).any() or np.isinf(trace.inverse_stddev).any()):
         raise ValueError("`epsilon` is 0; where numbers are all alike it takes one above 0.")
     return y, trace
 

@@ -170,16 +170,17 @@ class RecurrentLayer(ABC):
     ) -> None:
         k = len(self.BLOCKS)
         takes = f"a matrix of shape (units, {k} · units)" if k > 1 else "a square matrix"
-        self.recurrent_kernel = as_matrix("recurrent_kernel", recurrent_kernel, takes=takes)
+        # Arrays of its own: a matrix given twice, or changed later, is nobody else's.
+        self.recurrent_kernel = as_matrix("recurrent_kernel", recurrent_kernel, takes=takes).copy()
         if self.recurrent_kernel.shape != (self.units, k * self.units):
             raise ValueError(
                 f"`recurrent_kernel` has shape {self.recurrent_kernel.shape}; it takes {takes}."
             )
         takes = f"a matrix of shape (features, {k * self.units}), as wide as `recurrent_kernel`"
-        self.kernel = as_matrix("kernel", kernel, takes=takes)
+        self.kernel = as_matrix("kernel", kernel, takes=takes).copy()
         if self.kernel.shape[1] != k * self.units:
             raise ValueError(f"`kernel` has shape {self.kernel.shape}; it takes {takes}.")
-        self.bias = None if bias is None else as_array("bias", bias, shape=self._bias_shape)
+        self.bias = None if bias is None else as_array("bias", bias, shape=self._bias_shape).copy()
 
     @property
     def units(self) -> int:

@@ -33,12 +33,32 @@ from course_lib.maths.recurrent import GRU, LSTM, SimpleRNN
 from course_lib.maths.recurrent_layer import RecurrentLayer, Start
 from course_lib.maths.training import _softmax_cross_entropy
 
-__all__ = ["Readout", "RecurrentRun", "train_recurrent"]
+__all__ = ["Readout", "RecurrentRun", "in_parts", "train_recurrent"]
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], Any]
 LOSSES = ("cross-entropy", "squared")
-PART = 64  # samples answered at a time: a run remembers every gate of every step
+PART = 64  # samples answered at a time
+
+
+def in_parts(body: Callable[[Array], Array], x: Array) -> Array:
+    """Return `body(x)`, computed 64 samples at a time.
+
+    A run over a sequence remembers every gate of every step, for its gradient. Where only what
+    comes out at the end is asked for, thousands of sequences would fill the memory for nothing.
+
+    Parameters
+    ----------
+    body : callable
+        From an array of shape (batch, ...) to one of shape (batch, ...).
+    x : array, shape (samples, ...)
+
+    Returns
+    -------
+    array, shape (samples, ...)
+    """
+    parts = np.split(x, range(PART, len(x), PART))
+    return np.concatenate([body(part) for part in parts])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -125,8 +145,7 @@ class RecurrentRun:
             If `x` does not fit the layer.
         """
         if isinstance(x, np.ndarray) and x.ndim == 3 and len(x) > PART:
-            parts = np.split(x, range(PART, len(x), PART))
-            return np.concatenate([self.predict(part) for part in parts])
+            return in_parts(self.predict, x)
         states = self.cell.forward(x).outputs
         with np.errstate(over="ignore", invalid="ignore"):  # the weights of a run that diverged
             return self.readout.run(states)
@@ -310,7 +329,7 @@ def _first_layer(
     if callable(cell):
         made = cell(features, units, rng)
         instance("cell(features, units, rng)", made, RecurrentLayer, "a recurrent layer")  # type: ignore[type-abstract]
-        return copy.deepcopy(made)  # it may stand on arrays of the caller
+        return copy.deepcopy(made)  # the caller may keep it
     kind = one_of("cell", cell, ("rnn", "lstm", "gru"))
     if kind == "rnn":
         return SimpleRNN.random(features, units, rng, recurrent=recurrent, activation=activation)

@@ -243,12 +243,10 @@ class Diagnosis:
                 f"{self.model} had not learnt by the end of the trial, but the loss was still "
                 "falling; pass more `steps`."
             )
-        elif outcome == "diverges":
-            kinds = " or ".join(dict.fromkeys(finding.kind for finding in self.findings))
-            verdict = f"{self.model} got out of hand in the trial: {kinds}."
         elif outcome != "learns":
             kinds = " or ".join(dict.fromkeys(finding.kind for finding in self.findings))
-            verdict = f"{self.model} got nowhere in the trial: {kinds}."
+            where = "out of hand" if outcome == "diverges" else "nowhere"
+            verdict = f"{self.model} got {where} in the trial: {kinds}."
         elif any(finding.kind == "constant targets" for finding in self.findings):
             verdict = f"{self.model} was not put to the test: constant targets."
         elif self.findings:

@@ -88,10 +88,11 @@ def made_up_data(
             '`model.compile(loss="mse")`.'
         )
 
+    is_fixed = has_fixed_batch(model)
+
     def shape_of(tensor: Any) -> tuple[int, ...]:
         sizes = (length if size is None else int(size) for size in tensor.shape[1:])
-        fixed = tensor.shape[0] if has_fixed_batch(model) else None
-        return (fixed or samples, *sizes)
+        return ((is_fixed and tensor.shape[0]) or samples, *sizes)
 
     def drawn(tensor: Any) -> np.ndarray:
         return _input(rng, shape_of(tensor), tensor.dtype, _symbols(model, tensor))

@@ -24,7 +24,7 @@ from course_lib.maths.gates import LSTM, chrono_bias
 from course_lib.maths.initializers import glorot_uniform
 from course_lib.maths.optimizers import Adam, WarmUp
 from course_lib.maths.recurrent import SimpleRNN
-from course_lib.maths.recurrent_training import train_recurrent
+from course_lib.maths.recurrent_training import in_parts, train_recurrent
 from course_lib.maths.training import softmax_cross_entropy
 from course_lib.maths.transformer import (
     BlockGradients,
@@ -393,12 +393,14 @@ def warm_up_table(final: Any, config: Mapping[str, Any]) -> tuple[list[list[Any]
     return rows, ["", "warm-up", *(f"rate {rate}" for rate in config["rates"])]
 
 
-def read_out_alone(states: Array, y: NDArray[np.int64]) -> float:
-    """Return what a linear read-out of untrained states answers: least squares on two thirds.
+def read_out_alone(body: Callable[[Array], Array], x: Array, y: NDArray[np.int64]) -> float:
+    """Return what a linear read-out of an untrained body answers: least squares on two thirds.
 
     Parameters
     ----------
-    states : array, shape (sequences, units)
+    body : callable
+        From sequences to the state that is read, shape (batch, units).
+    x : array, shape (sequences, time, features)
     y : labels, shape (sequences,)
 
     Returns
@@ -406,7 +408,7 @@ def read_out_alone(states: Array, y: NDArray[np.int64]) -> float:
     float
         The share of the last third that is answered, 0 … 1.
     """
-    h, fit = np.column_stack([states, np.ones(len(states))]), len(states) * 2 // 3
+    h, fit = np.column_stack([in_parts(body, x), np.ones(len(x))]), len(x) * 2 // 3
     V = np.linalg.lstsq(h[:fit], np.eye(y.max() + 1)[y[:fit]])[0]
     return float(np.mean((h[fit:] @ V).argmax(axis=1) == y[fit:]))
 
@@ -441,11 +443,7 @@ def untrained_answers(
         "Transformer": Reader(features, outputs, rng=rng, **sizes["Transformer"]).states,
         "all tokens side by side": lambda part: part.reshape(len(part), -1),
     }
-    parts = np.split(x, range(250, len(x), 250))  # a run remembers every step: 0.6 GB for 3,000
-    return {
-        name: read_out_alone(np.concatenate([*map(states, parts)]), y)
-        for name, states in bodies.items()
-    }
+    return {name: read_out_alone(body, x, y) for name, body in bodies.items()}
 
 
 def _lstm(longest: int | None, features: int, units: int, rng: np.random.Generator) -> LSTM:

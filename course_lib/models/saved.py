@@ -55,14 +55,13 @@ NUMBERS = (
 )
 
 LONGEST = 20_000_000  # bytes of a description, unpacked
-NOT_READABLE = (  # damaged, encrypted or packed in another way, or no description
+DAMAGED = (  # or encrypted, or packed in another way
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
-    KeyError,
-    ValueError,
     RuntimeError,  # and so RecursionError and NotImplementedError
 )
+NOT_READABLE = (*DAMAGED, KeyError, ValueError)  # or no description
 
 INSTEAD = "build the model in Python, where you can read what runs, and pass the model itself"
 
@@ -111,7 +110,7 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
     try:
         with in_one_sentence(cannot_read):
             return keras.saving.load_model(file, safe_mode=True)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+    except (*DAMAGED, OSError) as error:
         raise ValueError(f"{cannot_read}: it is damaged, or was not stored whole.") from error
 
 
@@ -151,11 +150,9 @@ def _refused(described: dict[str, Any]) -> str:
         return "holds a lambda, code that would run here"
     if name == "function":
         known = any(callable(getattr(place, str(config), None)) for place in FUNCTIONS)
-        return (
-            ""
-            if known
-            else f"calls the function {shown(config)}, which this loader does not let through"
-        )
+        if known:
+            return ""
+        return f"calls the function {shown(config)}, which this loader does not let through"
     if name in NUMBERS and module is None:
         return ""
     if name in FOREIGN:

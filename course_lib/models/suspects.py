@@ -514,10 +514,9 @@ def _rate(seen: Examination, trial: Trial, room: TrialRoom) -> Iterator[Suspect]
     if is_leap or diverges or (is_behind and ratio > BOUNDS["stride"]):
         yield suspect("learning rate too high", LOWER, is_plain=is_leap)
     if is_behind:
-        is_slow = is_unknown or ratio < BOUNDS["slow"]
-        higher = HIGHER if is_slow else HIGHER[:1] if falls else ()
-        is_leap_at = {factor: ratio * factor >= BOUNDS["leap"] for factor in higher}
-        sensible = [factor for factor in higher if can_move and not is_leap_at[factor]]
+        known = 0.0 if is_unknown else ratio
+        higher = HIGHER if known < BOUNDS["slow"] else HIGHER[:1] if falls else ()
+        sensible = [factor for factor in higher if can_move and known * factor < BOUNDS["leap"]]
         is_mild = falls or not is_creep
         yield suspect("learning rate too low", sensible, is_plain=is_creep, is_mild=is_mild)
 

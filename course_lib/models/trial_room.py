@@ -103,11 +103,9 @@ class TrialRoom:
     def on_logits(self) -> Trial | None:
         """Return the trial with a loss that takes the outputs for logits, if it can be made."""
         own = taking_logits(self.model.loss if self.loss is None else self.loss)
-        return (
-            None
-            if own is None
-            else self._once("outputs taken for logits", lambda: self._made(own).run())
-        )
+        if own is None:
+            return None
+        return self._once("outputs taken for logits", lambda: self._made(own).run())
 
     def _run(self, name: str, **changes: Any) -> Trial:
         """Return the trial on the graph that all share."""

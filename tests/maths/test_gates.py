@@ -250,6 +250,23 @@ def test_a_matrix_given_twice_is_turned_round_once():
     )
 
 
+def test_a_matrix_given_twice_can_get_one_gate_of_another_layer():
+    rng = np.random.default_rng(3)
+    W, (W_x, W_h) = rng.normal(size=(2, 6)), rng.normal(size=(2, 2, 6))
+    mixed = GRU(W, W).with_gate_of(GRU(W_x, W_h), "reset")
+    for weight, own, theirs in zip(mixed.weights, (W, W), (W_x, W_h), strict=True):
+        np.testing.assert_array_equal(weight[:, 2:4], theirs[:, 2:4])
+        np.testing.assert_array_equal(np.delete(weight, [2, 3], 1), np.delete(own, [2, 3], 1))
+
+
+def test_a_layer_has_arrays_of_its_own():
+    rng = np.random.default_rng(3)
+    weights = rng.normal(size=(3, 6)), rng.normal(size=(2, 6)), rng.normal(size=(2, 6))
+    layer = GRU(*weights)
+    for mine, given in zip(layer.weights, weights, strict=True):
+        assert not np.shares_memory(mine, given)
+
+
 def test_after_its_half_life_a_real_cell_has_half_left():
     for steps in (1, 3, 20):
         kept = 0.5 ** (1 / steps)

@@ -506,14 +506,14 @@ def test_compiled_anew_with_other_loss_weights_it_is_measured_anew():
     monitor = GradientMonitor(X, [Y, Y])
     losses = []
     for weight in (1.0, 100.0):
-        rate = keras.optimizers.SGD(0.0)
-        model.compile(rate, [LOGITS, LOGITS], loss_weights=[weight, weight])
+        still = keras.optimizers.SGD(0.0)
+        model.compile(still, [LOGITS, LOGITS], loss_weights=[weight, weight])
         run(model, X, [Y, Y], [monitor], epochs=1, batch_size=96)
         losses.append(monitor.history["loss"][-1])
     assert losses[1] == pytest.approx(100 * losses[0], rel=1e-5)
 
 
-class RowsOfThree(K.Layer):
+class EveryEntryKept(K.Layer):
     """Its output has a size that is known only when it runs."""
 
     def call(self, inputs):
@@ -521,7 +521,7 @@ class RowsOfThree(K.Layer):
 
 
 def test_a_size_that_is_known_only_at_run_time_is_measured():
-    model = compiled(keras.Sequential([keras.Input((8,)), RowsOfThree(), K.Dense(3)]))
+    model = compiled(keras.Sequential([keras.Input((8,)), EveryEntryKept(), K.Dense(3)]))
     monitor = GradientMonitor(X, Y)
     run(model, X, Y, [monitor], epochs=1, batch_size=96)
     expected = gradient_flow.by_layer(model, X, Y)

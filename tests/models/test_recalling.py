@@ -128,8 +128,9 @@ def test_warm_up_race_fills_its_table():
 def test_read_out_alone():
     rng = np.random.default_rng(1)
     y = rng.integers(0, 4, 600)
-    assert recalling.read_out_alone(np.eye(4)[y], y) == 1.0
-    assert recalling.read_out_alone(rng.standard_normal((600, 4)), y) < 0.45
+    told, noise = np.eye(4)[y][:, None], rng.standard_normal((600, 1, 4))
+    assert recalling.read_out_alone(lambda x: x[:, -1], told, y) == 1.0
+    assert recalling.read_out_alone(lambda x: x[:, -1], noise, y) < 0.45
 
 
 def test_untrained_bodies_know_less_than_all_tokens():
