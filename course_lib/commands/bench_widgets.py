@@ -52,7 +52,7 @@ ARM = """
     const whole = { subtree: true, childList: true, characterData: true };
     const frame = { attributes: true, attributeFilter: ["data-frame"] };
     seen.observe(target, kind === "explorer" ? frame : whole);
-    setTimeout(() => reject(new Error("nothing followed from the key press")), 20000);
+    setTimeout(() => reject(new Error("nothing followed from the key press")), 60000);
   });
 }
 """

@@ -51,7 +51,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "docmanager-extension/plugin": {"autosave": False},
 }
-START_SECONDS = 60
+# Computers differ, and a busy one may stand still for a while: none of this is a measurement.
+START_SECONDS = 180
+ANSWER_SECONDS = 60  # from a key press to what follows
 CELL_SECONDS = 180
 
 
@@ -79,8 +81,11 @@ class Lab:
     def open(self, page: Any, path: Path) -> Notebook:
         """Open the notebook at `path`, inside the folder, in `page`; its kernel is ready after."""
         name = path.resolve().relative_to(self.folder.resolve()).as_posix()
+        page.set_default_timeout(ANSWER_SECONDS * 1000)
+        page.set_default_navigation_timeout(START_SECONDS * 1000)
         page.goto(f"{self.url}/lab/tree/{name}?token={self.token}&reset")
         page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=START_SECONDS * 1000)
+        page.evaluate("async () => { await window.jupyterapp.restored; }")  # it takes the focus
         notebook = Notebook(page)
         notebook.wait_until_idle()
         return notebook
@@ -128,6 +133,10 @@ class Notebook:
     def shut_down(self) -> None:
         """Shut the notebook's kernel down."""
         self.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+
+    def focus(self) -> str:
+        """Return the HTML of what has the focus, shortened: where a key press went."""
+        return str(self.page.evaluate("() => document.activeElement?.outerHTML ?? ''"))[:200]
 
     def cells(self) -> list[dict[str, Any]]:
         """Return the cells as they are now, in the format of a notebook file."""
@@ -203,7 +212,7 @@ class Explorer:
             self.notebook.page.keyboard.press(key)
         self.wait_for_picture_after(before)
 
-    def wait_for_picture_after(self, frame: int, seconds: float = 20) -> None:
+    def wait_for_picture_after(self, frame: int, seconds: float = ANSWER_SECONDS) -> None:
         """Wait until a later picture than number `frame` is shown, or a problem is said."""
         self._wait(
             "([root, frame]) => Number(root.querySelector('.course-picture').dataset.frame) > frame"
@@ -212,7 +221,7 @@ class Explorer:
             seconds,
         )
 
-    def wait_until_sharp(self, seconds: float = 20) -> None:
+    def wait_until_sharp(self, seconds: float = ANSWER_SECONDS) -> None:
         """Wait until the slider rests: the picture is a PNG as fine as the screen."""
         self._wait(
             "([root]) => root.querySelector('.course-picture').dataset.sharp === 'true'",
@@ -220,7 +229,7 @@ class Explorer:
             seconds,
         )
 
-    def wait_until_fine(self, width: int, seconds: float = 20) -> None:
+    def wait_until_fine(self, width: int, seconds: float = ANSWER_SECONDS) -> None:
         """Wait until the picture that is shown has `width` pixels."""
         self._wait(
             "([root, width]) => root.querySelector('.course-picture img').naturalWidth === width",
@@ -228,13 +237,13 @@ class Explorer:
             seconds,
         )
 
-    def wait_for_alt(self, alt: str, seconds: float = 20) -> None:
+    def wait_for_alt(self, alt: str, seconds: float = ANSWER_SECONDS) -> None:
         """Wait until the picture's alt text is `alt`."""
         self._wait(
             "([root, alt]) => root.querySelector('.course-picture img').alt === alt", alt, seconds
         )
 
-    def wait_for_problem(self, seconds: float = 20) -> None:
+    def wait_for_problem(self, seconds: float = ANSWER_SECONDS) -> None:
         """Wait until the explorer says that something went wrong."""
         self._wait(
             "([root]) => root.querySelector('.course-picture [role=alert]').textContent !== ''",

@@ -106,16 +106,16 @@ def changed(explorer, control, key, name):
 def answer_a_question(running, form):
     """Answer a prediction or a quiz by keyboard; return what it then says."""
     form.scroll_into_view_if_needed()
-    buttons, fields = form.locator("button[type=button]"), form.locator("input")
+    fields, choice = form.locator("input"), form.locator("button[type=button]").first
     if fields.count():
-        fields.first.focus()
-        running.page.keyboard.type("0.25")
-        running.page.keyboard.press("Enter")
+        fields.first.press_sequentially("0.25")
+        assert fields.first.input_value() == "0.25"
+        fields.first.press("Enter")
     else:
-        buttons.first.focus()
-        running.page.keyboard.press("Enter")
+        choice.press("Enter")
+        assert choice.get_attribute("aria-pressed") == "true", running.focus()
     line = form.locator("[role=status] .course-line")
-    line.wait_for(timeout=20_000)
+    line.wait_for(timeout=browsing.ANSWER_SECONDS * 1000)
     return line.inner_text()
 
 
