@@ -11,6 +11,7 @@ reader's are neither used nor changed. Playwright and Chromium are needed here o
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -253,10 +254,13 @@ class Explorer:
 
     def pixels(self) -> bytes:
         """Return the bytes of the picture that is shown."""
-        numbers = self.picture.evaluate(
-            "async image => [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())]"
+        coded = self.picture.evaluate(
+            "async image => { const reader = new FileReader();"
+            "reader.readAsDataURL(await (await fetch(image.src)).blob());"
+            "await new Promise(resolve => { reader.onload = resolve; });"
+            "return reader.result.split(',')[1]; }"
         )
-        return bytes(numbers)
+        return base64.b64decode(coded)
 
     def _wait(self, condition: str, value: object, seconds: float) -> None:
         element = self.root.element_handle()
