@@ -2,11 +2,13 @@
 
 Every floor of the course uses these helpers, so that a wrong argument is answered in the same
 words everywhere: "`depth` is 2.5; it takes a whole number, 1 or more." A value of the wrong kind
-raises `TypeError`, a wrong value of the right kind `ValueError`. NumPy only.
+raises `TypeError`, a wrong value of the right kind `ValueError`. For a page, `inline` sets what
+stands in backticks as code. NumPy only.
 """
 
 from __future__ import annotations
 
+import html
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Integral, Real
@@ -69,6 +71,17 @@ def shown(value: object) -> str:
         return " ".join(reprlib.repr(value).split())
     name = getattr(value, "__name__", None)
     return _a(type(value).__name__) + (f" ({name})" if name else "")
+
+
+def inline(text: str) -> str:
+    """Return `text` as HTML: escaped, with what stands in backticks set as code."""
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:  # an unpaired backtick is a backtick
+        return html.escape(text)
+    return "".join(
+        f"<code>{html.escape(piece)}</code>" if i % 2 else html.escape(piece)
+        for i, piece in enumerate(pieces)
+    )
 
 
 def as_array(

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from course_lib import data
+from course_lib.checks import inline
 from course_lib.learn import page
 from course_lib.learn.ledger import code_of, notebooks
 
@@ -138,7 +139,7 @@ def _as_html(
     lines: list[tuple[str, str]], chapters: list[Row], claims: dict[str, list[Row]]
 ) -> str:
     def escaped(rows: list[Row]) -> list[list[str]]:
-        return [[page.inline(cell) for cell in row] for row in rows]
+        return [[inline(cell) for cell in row] for row in rows]
 
     return "".join([
         *(page.line_html(kind, text) for kind, text in lines),

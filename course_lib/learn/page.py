@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from course_lib import checks
+from course_lib.checks import inline
 
 HIDDEN = (
     "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"
@@ -73,17 +74,6 @@ def line_html(kind: str, text: str, *, small: str = "", role: str = "") -> str:
         'padding:.3em .8em;margin:.3em 0;line-height:1.5">'
         f'<span aria-hidden="true" style="font-weight:bold">{sign}</span>'
         f'<span style="{HIDDEN}">{word}:</span> {inline(text)}{addition}</div>'
-    )
-
-
-def inline(text: str) -> str:
-    """Return `text` as HTML: escaped, with what stands in backticks set as code."""
-    pieces = text.split("`")
-    if len(pieces) % 2 == 0:  # an unpaired backtick is a backtick
-        return html.escape(text)
-    return "".join(
-        f"<code>{html.escape(piece)}</code>" if i % 2 else html.escape(piece)
-        for i, piece in enumerate(pieces)
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from course_lib.checks import inline
 from course_lib.learn import page
 
 ESM = """
@@ -112,8 +113,8 @@ class Question(anywidget.AnyWidget):
 
     def __init__(self, question: str, *, choices: Sequence[str] = (), unit: str = "") -> None:
         super().__init__(
-            question=page.inline(question),
-            choices=[page.inline(choice) for choice in choices],
+            question=inline(question),
+            choices=[inline(choice) for choice in choices],
             unit=unit,
         )
         self._plain = (question, list(choices))
@@ -131,5 +132,5 @@ class Question(anywidget.AnyWidget):
         question, choices = self._plain
         plain = "\n".join([question, *(f"  ( ) {choice}" for choice in choices)])
         listed = "".join(f"<li>{html.escape(choice)}</li>" for choice in choices)
-        static = f"<p>{page.inline(question)}</p>" + (f"<ul>{listed}</ul>" if listed else "")
+        static = f"<p>{inline(question)}</p>" + (f"<ul>{listed}</ul>" if listed else "")
         page.display_both(static, plain, widget=self)

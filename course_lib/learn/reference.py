@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 
 from course_lib import data
+from course_lib.checks import inline
 from course_lib.learn import page
 from course_lib.learn.ledger import Item, ledger, notebooks
 
@@ -29,7 +30,7 @@ def document_map() -> None:
         rows = [
             (
                 f"§{heading.section}",
-                page.inline(heading.statement),
+                inline(heading.statement),
                 ", ".join(links.get(chapter, chapter) for chapter in chapters),
             )
             for heading, chapters in _sections(document)

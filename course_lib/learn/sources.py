@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from course_lib.checks import inline
 from course_lib.learn import page
 from course_lib.learn.claims import measured_claims
 from course_lib.learn.ledger import REASONS, Item, ledger
@@ -63,9 +64,9 @@ def cells(item: Item, evidence: Iterable[str]) -> tuple[str, ...]:
     """Return the HTML of an item's row, column by column; `evidence` is HTML already."""
     return (
         f'<code style="white-space:nowrap">{item.id}</code>',
-        page.inline(item.statement),
+        inline(item.statement),
         f"<em>{item.wording}</em>",
-        page.inline(item.correction),
+        inline(item.correction),
         "<br>".join(evidence),
     )
 
@@ -77,7 +78,7 @@ def paragraph(item: Item, evidence: Iterable[str]) -> str:
 
 
 def _as_html(items: list[Item], title: str) -> str:
-    rows = (cells(item, map(page.inline, _measured(item))) for item in items)
+    rows = (cells(item, map(inline, _measured(item))) for item in items)
     return page.folded_table(title, COLUMNS, rows)
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.checks import one_of
+from course_lib.checks import inline, one_of
 from course_lib.learn import page
 from course_lib.learn.audit_page import audited
 from course_lib.learn.ledger import (
@@ -203,10 +203,10 @@ def _as_html(items: list[Item], claims: dict[str, Evidence]) -> str:
 
 def _link(one: Evidence | str) -> str:
     if isinstance(one, str):
-        return page.inline(one)
+        return inline(one)
     address = html.escape(one.address, quote=True)
     name = f'<a href="{address}">{one.claim}</a>'
-    return f"{name}: {page.inline(one.told)}"
+    return f"{name}: {inline(one.told)}"
 
 
 def _as_text(items: list[Item], claims: dict[str, Evidence]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from course_lib.checks import inline
 from course_lib.models.examination import Examination
 from course_lib.models.layer_flow import LayerFlow
 from course_lib.models.objectives import counted
@@ -279,13 +280,13 @@ class Diagnosis:
     def _repr_html_(self) -> str:
         items = "".join(
             f"<li><b>{finding.severity}: {html.escape(finding.kind)}</b>, "
-            f"{html.escape(finding.where)}. {html.escape(finding.sentence)} "
-            f"<i>Try:</i> {html.escape(finding.advice)} "
+            f"{html.escape(finding.where)}. {inline(finding.sentence)} "
+            f"<i>Try:</i> {inline(finding.advice)} "
             f"<i>Chapter:</i> <code>{finding.chapter}</code></li>"
             for finding in self.findings
         )
         found = f"<ul>{items}</ul>" if items else ""
-        return f"<div><p>{html.escape(self.summary())}</p>{found}</div>"
+        return f"<div><p>{inline(self.summary())}</p>{found}</div>"
 
 
 def course_of(trial: Trial, samples: int) -> str:

@@ -173,7 +173,7 @@ def _page(diagnosis: Any) -> str:
 
 def _parts(diagnosis: Any) -> Iterator[str]:
     ill = "" if diagnosis.healthy else " ill"
-    yield f'<p class="verdict{ill}">{html.escape(diagnosis.summary())}</p>'
+    yield f'<p class="verdict{ill}">{checks.inline(diagnosis.summary())}</p>'
     yield "<h2>Findings</h2>"
     yield from map(_finding, diagnosis.findings)
     if not diagnosis.findings:
@@ -199,9 +199,9 @@ def _finding(finding: Any) -> str:
         f'<h3><span class="severity">{html.escape(finding.severity.capitalize())}:</span> '
         f"{html.escape(finding.kind)}</h3>"
         f'<p class="where">{html.escape(finding.where)}</p>'
-        f"<p>{html.escape(finding.sentence)}</p>"
+        f"<p>{checks.inline(finding.sentence)}</p>"
         f"<table><tbody>{figures}</tbody></table>"
-        f"<p><b>Try:</b> {html.escape(finding.advice).replace('`', '')}</p>"
+        f"<p><b>Try:</b> {checks.inline(finding.advice)}</p>"
         f"<p><b>Chapter:</b> {html.escape(finding.chapter)}</p></article>"
     )
 

@@ -49,19 +49,6 @@ def test_a_figure_follows_its_format():
     assert page.figure_text(np.float64(1.25e-19), ".0e") == "1e-19"
 
 
-@pytest.mark.parametrize(
-    ("text", "as_html"),
-    [
-        ("a < b & c", "a &lt; b &amp; c"),
-        ("use `a < b`", "use <code>a &lt; b</code>"),
-        ("`x` and `y`", "<code>x</code> and <code>y</code>"),
-        ("a stray ` stays", "a stray ` stays"),
-    ],
-)
-def test_text_becomes_html_without_harm(text, as_html):
-    assert page.inline(text) == as_html
-
-
 @pytest.mark.parametrize("kind", page.KINDS)
 def test_a_line_says_in_a_sign_and_a_word_what_its_color_says(kind):
     sign, word, color = page.KINDS[kind]

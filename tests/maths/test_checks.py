@@ -185,3 +185,16 @@ def test_a_name_from_an_array_is_the_name():
 def test_a_whole_number_beyond_float64_is_refused():
     with pytest.raises(ValueError, match="`limit` is 1"):
         checks.number("limit", 10**400)
+
+
+@pytest.mark.parametrize(
+    ("text", "as_html"),
+    [
+        ("a < b & c", "a &lt; b &amp; c"),
+        ("use `a < b`", "use <code>a &lt; b</code>"),
+        ("`x` and `y`", "<code>x</code> and <code>y</code>"),
+        ("a stray ` stays", "a stray ` stays"),
+    ],
+)
+def test_text_becomes_html_without_harm(text, as_html):
+    assert checks.inline(text) == as_html

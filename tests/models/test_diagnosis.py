@@ -267,6 +267,7 @@ def test_names_are_escaped_in_a_notebook():
     found = diagnose(model, x, x[:, :1] / 500, loss="mse", steps=30)
     assert "a&gt;b" in found._repr_html_()
     assert "a>b" not in found._repr_html_()
+    assert "<code>keras.layers.Normalization</code>" in found._repr_html_()
 
 
 X, Y = np.ones((6, 4), "float32"), np.zeros(6, "int64")
