@@ -19,6 +19,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.tensorflow)
 
 
+@pytest.fixture(autouse=True)
+def _the_same_start_in_any_order():
+    """A layer draws its seed when it is made: no test depends on those that ran before it."""
+    keras.utils.set_random_seed(1)
+
+
 class ListOfLayers(keras.Model):
     """Skip connections added by hand, layers in a list."""
 
