@@ -64,14 +64,18 @@ Compute = Callable[[Callable[[Job], Run], Iterable[Job]], Iterator[tuple[Job, Ru
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what is missing, write the table, report; return 0 when every claim held."""
+    """Run what is missing, write the table, report; return 0 when every cell ran and claim held."""
     options = parse(arguments)
+    before = stored()
     paths = [chapters.find(number) for number in options.notebook] or chapters.all_chapters()
     jobs = [job for path in paths for job in jobs_of(path, options.seeds)]
     if options.again:
         for job in jobs:
             job.file.unlink(missing_ok=True)
-    missing = [job for job in jobs if not job.file.is_file()]
+    missing = [job for job in jobs if not is_finished(job)]
+    if len(missing) < len(jobs):
+        taken = len(jobs) - len(missing)
+        print(f"{taken} of {len(jobs)} runs are taken from {FINISHED.name}; --again runs them anew")
     with workers(options.dask, options.jobs) as compute:
         for done, (job, run) in enumerate(compute(run_job, missing), 1):
             keep(job, run)
@@ -80,9 +84,15 @@ def main(arguments: Sequence[str]) -> int:
         number: table([job for job in jobs if job.number == number])
         for number in sorted({job.number for job in jobs})
     }
-    write(tables)
+    longer = [number for number, made in tables.items() if is_longer(before.get(number), made)]
+    write({number: made for number, made in tables.items() if number not in longer})
     print("\n".join(report(tables)))
-    return int(any(row["held"] < row["runs"] for t in tables.values() for row in t["claims"]))
+    for number in longer:
+        print(f"chapter {number}: the table of {before[number]['seeds']} seeds stays as it is")
+    failed = [
+        row for made in tables.values() for row in made["claims"] if row["held"] < row["runs"]
+    ]
+    return int(bool(failed) or any(made["errors"] for made in tables.values()))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -103,9 +113,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         if getattr(options, name) < 1:
             parser.error(f"--{name} is {getattr(options, name)}; it takes a whole number from 1.")
     try:
-        options.notebook = [chapters.find(number).name[:2] for number in options.notebook]
+        numbers = [chapters.find(number).name[:2] for number in options.notebook]
     except ValueError as problem:
         parser.error(str(problem))
+    options.notebook = list(dict.fromkeys(numbers))
     return options
 
 
@@ -121,7 +132,7 @@ def jobs_of(path: Path, seeds: int) -> list[Job]:
 
 def workers(dask: str | None, jobs: int) -> AbstractContextManager[Compute]:
     """Return how to compute many jobs: on this computer, or on a Dask cluster."""
-    return _cluster(dask) if dask else nullcontext(_here(jobs))
+    return nullcontext(_here(jobs)) if dask is None else _cluster(dask)
 
 
 def _here(jobs: int) -> Compute:
@@ -212,6 +223,15 @@ def keep(job: Job, run: Run) -> None:
     unfinished = job.file.with_suffix(".new")
     unfinished.write_text(json.dumps(run), encoding="utf-8", newline="\n")
     unfinished.replace(job.file)
+
+
+def is_finished(job: Job) -> bool:
+    """Return whether the run is kept, whole, and without the error of a cell or of a kernel."""
+    try:
+        run = json.loads(job.file.read_text(encoding="utf-8"))
+        return not run["errors"] and {"seconds", "claims"} <= run.keys()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 # ---------------------------------------------------------------- the table
@@ -311,7 +331,17 @@ def stored() -> dict[str, dict[str, Any]]:
     from course_lib import data
 
     place = data.folder() / TABLE
-    return json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
+    try:
+        return json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
+    except ValueError as error:
+        raise SystemExit(f"{place.name} cannot be read ({error}); restore it from git.") from None
+
+
+def is_longer(before: dict[str, Any] | None, now: dict[str, Any]) -> bool:
+    """Return whether a table of the same code under more seeds is there already."""
+    if before is None or before["code_hash"] != now["code_hash"]:
+        return False
+    return bool(before["seeds"] > now["seeds"])
 
 
 def stale() -> list[str]:

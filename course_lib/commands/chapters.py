@@ -80,9 +80,9 @@ def chosen() -> str | None:
 def find(number: str, root: Path = ROOT) -> Path:
     """Return the notebook of chapter `number` (``"1"`` and ``"01"`` are the same chapter)."""
     wanted = f"{int(number):02d}" if number.isdigit() else number
-    there = {
-        path.name[:2]: path for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    }
+    files = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    own = [path for path in files if NAME.fullmatch(path.name)]  # and not a reader's copy
+    there = {path.name[:2]: path for path in [*own, *all_chapters(root=root)]}
     if wanted not in there:
         numbers = ", ".join(there) or "none yet"
         raise ValueError(f"There is no chapter {number!r}; the chapters here are: {numbers}.")

@@ -99,7 +99,12 @@ def report(checks: Sequence[Callable[[], Finding]]) -> int:
     """Print the finding of each check as it comes; return 1 if one that matters is not well."""
     worst = 0
     for check in checks:
-        finding = check()
+        try:
+            finding = check()
+        except Exception as error:  # whatever is broken, the other checks are still of use
+            says = f"cannot be looked at ({type(error).__name__}: {error})"
+            again = f"delete {environment.location()} and run the command again"
+            finding = Finding(check.__name__, says, again)
         print(finding, flush=True)
         if finding.needed and not finding.well:
             worst = 1

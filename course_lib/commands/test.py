@@ -117,7 +117,10 @@ def notebooks(options: Options, folder: Path) -> Outcome:
 
 def browser(options: Options, folder: Path) -> Outcome:
     """Open the chapters in JupyterLab and use them."""
-    path = find_browser()
+    try:
+        path = find_browser()
+    except FileNotFoundError as error:
+        return Outcome("browser", 1, notes=[str(error)])
     if path is None:
         strict = os.environ.get("CI", "").lower() in ("1", "true", "yes")
         note = NO_BROWSER + ("\nUnder CI that is a failure." if strict else "")

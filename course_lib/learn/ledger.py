@@ -10,6 +10,7 @@ import ast
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
@@ -19,6 +20,7 @@ from types import MappingProxyType
 from course_lib import data
 
 FILE = "ledger.csv"
+CHAPTER = re.compile(r"\d\d_[a-z0-9_]+\.ipynb")
 
 # The verdict of the ledger, and how a reader meets it (see `Item.wording`).
 VERDICTS = {
@@ -129,7 +131,12 @@ def code_of(notebook: Path) -> Iterator[tuple[str, str]]:
 
 def notebooks() -> list[Path]:
     """Return the course's chapters, in order; none where only the package is installed."""
-    return sorted((data.folder().parent / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    return _chapters_in(data.folder().parent / "notebooks")
+
+
+def _chapters_in(folder: Path) -> list[Path]:
+    """Return the chapters in a folder, in order, and not what `reset` has kept beside them."""
+    return sorted(path for path in folder.glob("*.ipynb") if CHAPTER.fullmatch(path.name))
 
 
 def fill_in_claims(folder: Path | None = None) -> list[str]:
@@ -148,7 +155,7 @@ def fill_in_claims(folder: Path | None = None) -> list[str]:
         When a claim cannot be read without running it; the sentence names the notebook.
     """
     place = data.folder() / FILE
-    chapters = sorted(folder.glob("[0-9][0-9]_*.ipynb")) if folder else notebooks()
+    chapters = _chapters_in(folder) if folder else notebooks()
     if not chapters:
         return []
     settled: dict[str, list[str]] = {}

@@ -96,7 +96,12 @@ def _by_time_step(diagnosis: Any) -> dict[str, Any]:
 def _arriving(distance: Array, rms: Array, unit: str) -> dict[str, Any]:
     known = np.isfinite(rms)
     distance, rms = distance[known].astype(float), rms[known]
-    if len(rms) < 2 or not rms[0] > 0:
+    if not (rms > 0).any():
+        what = "is 0 everywhere" if len(rms) else "is no number anywhere"
+        return {"says": f"Its gradient {what}; there is nothing to compare."}
+    nearest = np.argmax(rms > 0)  # a loss may read a step before the last
+    distance, rms = distance[nearest:], rms[nearest:]
+    if len(rms) < 2:
         return {"says": f"Its gradient reads one {unit} only; there is nothing to compare."}
     _, height = relative(rms[::-1])
     seen = np.isfinite(height)
@@ -166,13 +171,19 @@ def _losses(diagnosis: Any) -> dict[str, Any]:
     known = np.isfinite(losses)
     has_answer = np.isfinite(trial.baseline)
     answer = f"; always the same answer has {trial.baseline:.3g}" if has_answer else ""
+    has_logarithm = min(losses[known].min(initial=np.inf), trial.reference) > 0
     lost = "" if known.all() else f", and from step {int(np.argmin(known)) + 1} on is no number"
+    says = (
+        f"The loss goes from {losses[0]:.3g} to {losses[known][-1]:.3g} in "
+        f"{int(known.sum())} steps{lost}{answer}."
+    )
+    if not has_logarithm:
+        return {"says": f"{says} It is not above 0 throughout, so no logarithm of it is drawn."}
     return {
         "x": 1.0 + np.flatnonzero(known),
-        "y": np.log10(np.maximum(losses[known], 1e-12)),
-        "level": float(np.log10(max(trial.reference, 1e-12))),
-        "says": f"The loss goes from {losses[0]:.3g} to {losses[known][-1]:.3g} in "
-        f"{int(known.sum())} steps{lost}{answer}.",
+        "y": np.log10(losses[known]),
+        "level": float(np.log10(trial.reference)),
+        "says": says,
     }
 
 

@@ -186,6 +186,7 @@ class Live:
     def __init__(self, monitor: Any) -> None:
         self.monitor = monitor
         self.alt, self.pictures, self.finished = "", 0, False
+        self._looked = False
         self._shell = _notebook()
         self._view: PictureView | None = None
         self._handle: Any = None
@@ -235,6 +236,7 @@ class Live:
 
     def _on_look(self, monitor: Any) -> None:
         """Draw, unless the last picture is too recent; a picture must never stop a training."""
+        self._looked = True
         now = time.perf_counter()
         if self._view is None or (now < self._next and monitor.is_training):
             return
@@ -263,7 +265,7 @@ class Live:
             view.error, view.frame = "", self.pictures
 
     def _on_cell_end(self, *_: Any) -> None:
-        if len(self.monitor.history["steps"]):
+        if self._looked:  # what the monitor saw before this view was opened does not count
             self.close()
 
     def _stop(self) -> None:

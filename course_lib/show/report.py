@@ -259,7 +259,8 @@ def _loss_picture(trial: Any) -> str:
     steps = np.arange(1, len(losses) + 1)
     shown = np.isfinite(losses)
     if shown.sum() < 3:
-        return "<p>The loss ran away at once, so there is no line to draw.</p>"
+        why = "ran away at once" if trial.outcome == "diverges" else "is known at two steps at most"
+        return f"<p>The loss {why}, so there is no line to draw.</p>"
     with house_style():
         figure = Figure(figsize=(7, 3.0), layout="constrained")
         axes = figure.subplots()

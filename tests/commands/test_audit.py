@@ -161,6 +161,47 @@ def test_the_command_resumes_and_writes_the_table(one_chapter, monkeypatch, caps
     assert audit.stale() == []
 
 
+def test_a_run_with_an_error_is_the_exit_code_and_runs_again(one_chapter, monkeypatch, capsys):
+    ends = iter([["RuntimeError: broken"], []])
+    monkeypatch.setattr(
+        audit, "run_job", lambda job: {"seconds": 1.0, "claims": [], "errors": next(ends)}
+    )
+    assert audit.main(["--seeds", "1"]) == 1
+    assert "seed 1: RuntimeError: broken" in capsys.readouterr().out
+    assert audit.main(["--seeds", "1"]) == 0
+    assert "seed 1: RuntimeError" not in capsys.readouterr().out
+    assert audit.main(["--seeds", "1"]) == 0
+    assert "1 of 1 runs are taken from .audit; --again runs them anew" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("record", ["", '{"seconds": 1.0}', '{"errors": []}', "[]"])
+def test_a_damaged_record_is_run_again(record, one_chapter, monkeypatch):
+    whole = {"seconds": 1.0, "claims": [claim("01-a", 4.0, room=10.0)], "errors": []}
+    monkeypatch.setattr(audit, "run_job", lambda job: whole)
+    assert audit.main(["--seeds", "1"]) == 0
+    (kept,) = audit.FINISHED.iterdir()
+    kept.write_text(record)
+    assert audit.main(["--seeds", "1"]) == 0
+    assert json.loads(kept.read_text()) == whole
+
+
+def test_fewer_seeds_leave_a_longer_table_alone(one_chapter, monkeypatch, capsys):
+    whole = {"seconds": 1.0, "claims": [claim("01-a", 4.0, room=10.0)], "errors": []}
+    monkeypatch.setattr(audit, "run_job", lambda job: whole)
+    audit.main(["--seeds", "3"])
+    audit.main(["--seeds", "1", "--notebook", "01", "--notebook", "1"])
+    said = capsys.readouterr().out
+    assert "1 of 1 claims held with all of 1 seeds" in said
+    assert "chapter 01: the table of 3 seeds stays as it is" in said
+    assert audit.stored()["01"]["seeds"] == 3
+
+
+def test_a_damaged_table_is_one_sentence(one_chapter):
+    (one_chapter / "data" / audit.TABLE).write_text('{"01": ')
+    with pytest.raises(SystemExit, match="cannot be read"):
+        audit.main(["--seeds", "1"])
+
+
 def test_a_claim_that_fails_is_the_exit_code(one_chapter, monkeypatch):
     bad = claim("01-a", 50.0, room=0.8, holds=False)
     monkeypatch.setattr(

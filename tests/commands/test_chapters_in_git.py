@@ -102,6 +102,9 @@ def test_chapters_are_found_and_a_reader_s_own_notebooks_are_not(course):
     assert chapters.all_chapters(root=course) == [chapter_in(course)]
     assert chapters.all_chapters("1", root=course) == [chapter_in(course)]
     assert chapters.find("02", course).name == "02_mine.ipynb"
+    copy = chapter_in(course).with_stem(f"{chapter_in(course).stem}_zz")
+    copy.write_text("{}")
+    assert chapters.find("01", course) == chapter_in(course)
     with pytest.raises(ValueError, match="the chapters here are: 01, 02"):
         chapters.find("07", course)
 

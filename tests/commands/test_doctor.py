@@ -48,6 +48,16 @@ def test_the_exit_code_counts_only_what_is_needed(capsys):
     assert len(capsys.readouterr().out.splitlines()) == 4
 
 
+def test_a_check_that_cannot_be_made_is_a_finding_and_the_next_one_is_made(capsys):
+    def memory():
+        raise ModuleNotFoundError("No module named 'psutil'")
+
+    assert doctor.report([memory, lambda: doctor.Finding("disk", "5.0 GB free")]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "memory cannot be looked at (ModuleNotFoundError: No module named 'psutil')" in said
+    assert "OK disk" in said
+
+
 def test_an_environment_that_cannot_be_made_is_a_finding(monkeypatch, capsys):
     def ensure(dev):
         raise environment.SetupError("The disk is full.")

@@ -88,6 +88,14 @@ def test_without_a_browser_it_says_so_and_fails_under_ci(ci, code, monkeypatch, 
     assert "browser LEFT OUT" in printed.splitlines()[-1]
 
 
+def test_a_browser_that_was_chosen_and_is_not_there_fails_its_stage(monkeypatch, capsys):
+    stub(monkeypatch)
+    monkeypatch.setenv("COURSE_BROWSER", "no-such-browser")
+    monkeypatch.setitem(test.STAGES, "browser", test.browser)
+    assert test.run(everything()) == 1
+    assert "no-such-browser" in capsys.readouterr().out
+
+
 def test_a_browser_that_was_chosen_and_is_not_there_is_named(monkeypatch):
     monkeypatch.setenv("COURSE_BROWSER", "no-such-browser")
     with pytest.raises(FileNotFoundError, match="no-such-browser"):

@@ -166,6 +166,14 @@ def test_the_column_of_claims_is_filled_in_from_the_notebooks(workshop):
     assert fill_in_claims() == []
 
 
+def test_a_copy_that_reset_has_kept_is_no_chapter(workshop):
+    fill_in_claims()
+    copy = workshop / "notebooks" / "01_a-mine-20260101-120000.ipynb"
+    copy.write_text('{"damaged": ')
+    assert module.notebooks() == [workshop / "notebooks" / "01_a.ipynb"]
+    assert fill_in_claims() == []
+
+
 def test_nothing_is_touched_where_there_are_no_notebooks(workshop):
     fill_in_claims()
     (workshop / "notebooks" / "01_a.ipynb").unlink()

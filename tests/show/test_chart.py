@@ -52,6 +52,37 @@ def test_a_gradient_is_relative_to_the_one_nearest_the_loss_and_without_gaps():
     assert "0.01 arrives" in by_step["says"]
 
 
+def test_a_loss_that_reads_an_earlier_step_is_where_its_gradient_begins():
+    steps = SimpleNamespace(rms_by_distance=np.array([0.0, 0.0, 0.5, 0.05]))
+    found = show.chart(a_diagnosis(time_flows={"rnn": steps}), "gradient by time step")
+    np.testing.assert_allclose(found["x"], [2, 3])
+    np.testing.assert_allclose(found["y"], [0, -1])
+
+
+@pytest.mark.parametrize(
+    ("rms", "words"),
+    [
+        ([0.0, 0.0], "is 0 everywhere"),
+        ([np.nan, np.inf], "is no number anywhere"),
+        ([0.0, 0.5], "reads one step only"),
+    ],
+)
+def test_a_gradient_with_nothing_to_compare_says_why(rms, words):
+    steps = SimpleNamespace(rms_by_distance=np.array(rms))
+    found = show.chart(a_diagnosis(time_flows={"rnn": steps}), "gradient by time step")
+    assert words in found["says"]
+    assert not len(found["x"])
+
+
+@pytest.mark.parametrize("losses", [[-0.3, -0.4, -0.5], [0.5, 0.0, 0.1]])
+def test_a_loss_without_a_logarithm_is_told_and_not_drawn(losses):
+    trial = SimpleNamespace(losses=np.array(losses), baseline=1.0, reference=1.0)
+    found = show.chart(a_diagnosis(trial=trial), "first losses")
+    assert f"goes from {losses[0]:.3g} to {losses[-1]:.3g}" in found["says"]
+    assert "not above 0 throughout" in found["says"]
+    assert not len(found["x"])
+
+
 def test_bars_have_names_and_what_is_no_number_is_left_out():
     units = show.chart(a_diagnosis(), "units and gates")
     assert units["names"] == ["dense, dead", "input, saturated", "forget, shut"]

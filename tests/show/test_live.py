@@ -288,6 +288,16 @@ def test_a_cell_without_a_training_leaves_the_view_open(monitor, notebook):
     assert following.finished
 
 
+def test_a_monitor_that_was_used_before_leaves_the_view_open(monitor, notebook):
+    monitor.look(0)
+    following = show.live(monitor)
+    notebook.shell.end_cell()
+    assert not following.finished
+    monitor.look(20)
+    notebook.shell.end_cell()
+    assert following.finished
+
+
 @pytest.mark.parametrize("variable", ["CI", "COURSE_STRICT"])
 def test_quiet_in_ci_but_for_the_finished_figure(monitor, notebook, monkeypatch, variable):
     monkeypatch.setenv(variable, "1")

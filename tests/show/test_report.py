@@ -163,6 +163,13 @@ def test_a_loss_that_ran_away_at_once_is_said(tmp_path):
     assert "ran away at once" in place.read_text(encoding="utf-8")
 
 
+def test_a_trial_that_was_cut_short_is_said(tmp_path):
+    trial = Trial(losses=np.array([5.94, 5.93]), outcome="unfinished", last=5.93)
+    page = show.report(Diagnosis(trial=trial), tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "is known at two steps at most" in page
+    assert "ran away" not in page
+
+
 def test_a_loss_that_still_falls_and_an_answer_that_is_not_known_have_words(tmp_path):
     falls = Trial(outcome="falls", baseline=1.0)
     page = show.report(Diagnosis(trial=falls), tmp_path / "a.html").read_text(encoding="utf-8")

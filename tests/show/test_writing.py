@@ -33,7 +33,7 @@ def test_bars_names_and_text_follow(picture):
     lines = page.texts[0].get_text().split("\n")
     assert lines[0].startswith("the $x$ of the long")
     assert len(lines) == 7
-    figure.canvas.draw()
+    figure.draw_without_rendering()
 
 
 POEM = {
@@ -57,7 +57,7 @@ def test_no_character_is_drawn_as_a_box(recwarn):
     figure = Figure()
     writing = show.WritingPicture(figure)
     writing.update(POEM | {"after": "举头"})
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert not [warning for warning in recwarn if "missing from" in str(warning.message)]
 
 
