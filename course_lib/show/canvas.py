@@ -33,7 +33,7 @@ class Sheet:
     """The pixels of one resolution, and its kept background."""
 
     renderer: RendererAgg
-    other: RendererAgg  # for the yardstick; kept, for it remembers how wide each text is
+    other: RendererAgg | None = None  # the yardstick's; kept, for it remembers how wide a text is
     background: object = None
     title_heights: dict[Text, float] = field(default_factory=dict)
 
@@ -97,7 +97,10 @@ class Canvas:
         animated = [artist for artist in _everything(self.figure) if artist.get_animated()]
         for artist in animated:
             artist.set_animated(False)
-        renderer = self._sheet(ratio).other
+        sheet = self._sheet(ratio)
+        if sheet.other is None:
+            sheet.other = RendererAgg(sheet.renderer.width, sheet.renderer.height, self.figure.dpi)
+        renderer = sheet.other
         renderer.clear()
         self.figure.draw(renderer)
         for artist in animated:
@@ -111,8 +114,9 @@ class Canvas:
         width, height = (round(inches * dpi) for inches in self.figure.get_size_inches())
         sheet = self._sheets.get(ratio)
         if sheet is None or (sheet.renderer.width, sheet.renderer.height) != (width, height):
-            size = width, height, dpi
-            sheet = self._sheets[ratio] = Sheet(RendererAgg(*size), RendererAgg(*size))
+            # Each zoom of the page has its own: keep that of the moving slider and the last one.
+            self._sheets = {kept: self._sheets[kept] for kept in self._sheets if kept == 1.0}
+            sheet = self._sheets[ratio] = Sheet(RendererAgg(width, height, dpi))
         return sheet
 
     def _find_movers(self) -> None:

@@ -557,6 +557,6 @@ def _share(height: float) -> str:
 def _short_number(value: float) -> str:
     """Return two significant digits, "0.042", "120" or "1.2e-19"."""
     if 1e-3 <= value < 1e4:
-        return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+        return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"

@@ -144,7 +144,8 @@ class LivePicture:
         """Move the dashed line to where the format of this run underflows, if that is in view."""
         if flow.dtype not in UNDERFLOW or not arrives_at_loss(flow):
             return
-        at_loss = int(np.nanargmin(flow.depth))
+        depth = np.where(np.isnan(flow.activation_norms), np.nan, flow.depth)
+        at_loss = int(np.flatnonzero(depth == np.nanmin(depth))[-1])  # what the lines begin with
         height = underflow_height(
             flow.dtype, int(flow.entries[at_loss]), float(flow.activation_norms[at_loss])
         )

@@ -186,7 +186,9 @@ class RacePicture:
         for line, height in zip(self._lines.values(), heights, strict=True):
             line.set_ydata(height)
         lowest = list(self._lines)[lowest_at_the_end(heights)]
-        self._right.set_title(f"Lowest over the last ten steps: {lowest}")
+        is_there = bool(np.ma.count(heights[:, -1]))
+        title = f"Lowest over the last ten steps: {lowest}" if is_there else "All have left"
+        self._right.set_title(title)
 
 
 def lowest_at_the_end(heights: ArrayLike) -> int:

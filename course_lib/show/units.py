@@ -57,7 +57,7 @@ def bend_panels(bends: Mapping[str, Bend], *, limit: float = 4.0) -> Figure:
         height = checks.as_array(f"bends[{name!r}][0](a)", bend(a), shape=a.shape, takes=takes)
         axes.plot(a, height, **DASHED)
         axes.plot(a, steepness, color=COLORS["ink"])
-        axes.set(ylim=(-1.2, 2.2), title=f"{name}, κ = {steepness.max():.3g}")
+        axes.set(ylim=(-1.2, 2.2), title=f"{name}, κ = {np.abs(steepness).max():.3g}")
     for axes in panels.flat[len(bends) :]:
         axes.set_visible(False)
     figure.supxlabel("pre-activation a", fontsize="medium")

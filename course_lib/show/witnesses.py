@@ -66,8 +66,10 @@ class WitnessPicture:
         TypeError, ValueError
             If an array does not fit, or a true one is 0 in every entry.
         """
-        for name, (true, ours) in _pairs(arrays).items():
-            self._dots[name].set_data(true, np.clip(ours, -EDGE, EDGE))
+        pairs = _pairs(arrays)
+        for name, dots in self._dots.items():
+            true, ours = pairs.get(name, ([], []))
+            dots.set_data(true, np.clip(ours, -EDGE, EDGE))
         self._axes.set_title(self.tell(arrays))
 
     @staticmethod

@@ -138,6 +138,15 @@ def test_a_fine_picture_keeps_the_coarse_background(canvas, everything):
     assert canvas.full_draws == full
 
 
+def test_of_many_zooms_the_moving_one_and_the_last_are_kept(canvas, everything):
+    first = canvas.pixels().copy()
+    for ratio in (1.1, 1.25, 1.5, 2.0):
+        canvas.pixels(ratio)
+    assert list(canvas._sheets) == [1.0, 2.0]
+    assert all(sheet.other is None for sheet in canvas._sheets.values())
+    np.testing.assert_array_equal(canvas.pixels(), first)
+
+
 def test_the_yardstick_leaves_what_was_kept(canvas, everything):
     full = canvas.full_draws
     for k in range(3):

@@ -190,6 +190,16 @@ def test_the_limit_of_the_format_is_drawn_where_it_is_in_view(monitor):
     assert made._limit.get_ydata()[0] == pytest.approx(np.log10(2.0**-126 * 8))
 
 
+def test_the_limit_stands_where_the_lines_begin(monitor):
+    """An activation without weights lies as near to the loss as the layer it follows."""
+    monitor.depth = np.array([2.0, 1.0, 0.0, 0.0])
+    for step in (0, 20):
+        monitor.look(step, norms=(0.0, 1e-38, 1e-3, 1.0))
+    made = picture(monitor)
+    made.update()
+    assert made._limit.get_ydata()[0] == pytest.approx(np.log10(2.0**-126 * 8))
+
+
 def test_the_axes_fill_the_figure(monitor):
     """Negative control of a layout that collapses: empty lines once asked for room."""
     monitor.look(0)

@@ -121,6 +121,13 @@ def test_a_race_shows_paths_and_heights_and_names_the_lowest():
     assert [text.get_text() for text in right.get_legend().get_texts()] == ["Adam", "momentum"]
 
 
+def test_where_all_have_left_nobody_has_won():
+    heights = np.ma.array(np.ones((2, 21)), mask=False)
+    heights[:, 5:] = np.ma.masked
+    _, right = race(heights)
+    assert title(right) == "All have left"
+
+
 def test_who_has_left_has_lost():
     heights = np.ma.array(np.ones((2, 21)) * [[1e-3], [1e-5]], mask=False)
     heights[1, 15:] = np.ma.masked

@@ -18,7 +18,7 @@ def test_each_bend_has_a_panel_with_its_slope_and_the_largest():
     bends = {
         "square": (lambda a: a**2 / 8, lambda a: a / 4),
         "tanh": (np.tanh, lambda a: 1 - np.tanh(a) ** 2),
-        "half": (lambda a: a / 2, lambda a: np.full_like(a, 0.5)),
+        "half": (lambda a: -a / 2, lambda a: np.full_like(a, -0.5)),
         "flat": (np.zeros_like, np.zeros_like),
     }
     figure = show.bend_panels(bends, limit=3)

@@ -21,6 +21,17 @@ def drawn(ours):
     return title, dots
 
 
+def test_a_gradient_that_is_no_longer_given_leaves_the_paper():
+    figure = Figure()
+    picture = show.WitnessPicture(figure, list(TRUE))
+    off = {name: value + 1 for name, value in TRUE.items()}
+    picture.update({"true": TRUE, "ours": off})
+    first = next(iter(TRUE))
+    picture.update({"true": {first: TRUE[first]}, "ours": {first: TRUE[first]}})
+    seen = [len(line.get_xdata()) for line in figure.axes[0].lines if line.get_label() in TRUE]
+    assert seen == [np.size(TRUE[first]), *[0] * (len(TRUE) - 1)]
+
+
 def test_what_agrees_is_on_the_line():
     title, dots = drawn({})
     assert title == "All on the line"
