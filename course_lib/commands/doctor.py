@@ -103,12 +103,15 @@ def report(checks: Sequence[Callable[[], Finding]]) -> int:
             finding = check()
         except Exception as error:  # whatever is broken, the other checks are still of use
             says = f"cannot be looked at ({type(error).__name__}: {error})"
-            again = f"delete {environment.location()} and run the command again"
-            finding = Finding(check.__name__, says, again)
+            finding = Finding(check.__name__, says, _make_it_again())
         print(finding, flush=True)
         if finding.needed and not finding.well:
             worst = 1
     return worst
+
+
+def _make_it_again() -> str:
+    return f"delete {environment.location()} and run the command again"
 
 
 def python() -> Finding:
@@ -172,7 +175,7 @@ def tensorflow() -> Finding:
 
 def why_no_tensorflow(code: int, stderr: str) -> tuple[str, str]:
     """Return what happened and what to do, from the exit code and the words of a failed import."""
-    again = f"delete {environment.location()} and run the command again"
+    again = _make_it_again()
     if code in CODE_OF_NO_AVX:
         return "cannot run", (
             "this processor lacks an instruction (AVX) that TensorFlow's builds use, so run the "
@@ -225,7 +228,7 @@ def judge_kernel(reply: dict, said: str, seconds: float) -> Finding:
     """Return the finding for what the kernel answered."""
     if reply["status"] != "ok":
         what = f"{reply.get('ename')}: {reply.get('evalue')}"
-        remedy = f"delete {environment.location()} and run the command again"
+        remedy = _make_it_again()
         return Finding("kernel", f"does not find the course ({what})", remedy)
     prefix, found = [*said.split("\n"), "", ""][:2]
     if Path(prefix).resolve() != Path(sys.prefix).resolve():

@@ -289,17 +289,10 @@ def test_a_view_first_and_a_finished_figure_in_its_place(monitor, notebook):
     assert len(notebook.shown) == 2
 
 
-def test_a_cell_without_a_training_leaves_the_view_open(monitor, notebook):
-    following = show.live(monitor)
-    notebook.shell.end_cell()
-    assert not following.finished
-    monitor.look(0)
-    notebook.shell.end_cell()
-    assert following.finished
-
-
-def test_a_monitor_that_was_used_before_leaves_the_view_open(monitor, notebook):
-    monitor.look(0)
+@pytest.mark.parametrize("before", [[], [0]], ids=["fresh", "used before"])
+def test_a_cell_without_a_training_leaves_the_view_open(before, monitor, notebook):
+    for step in before:
+        monitor.look(step)
     following = show.live(monitor)
     notebook.shell.end_cell()
     assert not following.finished
