@@ -27,8 +27,8 @@ from course_lib.show.gradients import (
     MOST_MARKERS,
     UNDERFLOW,
     GradientPicture,
+    _layer_flow_curve,
     arrival,
-    underflow_height,
 )
 from course_lib.show.pictures import figure_bundle
 from course_lib.show.style import COLORS, PIXELS_PER_INCH, house_style
@@ -144,11 +144,7 @@ class LivePicture:
         """Move the dashed line to where the format of this run underflows, if that is in view."""
         if flow.dtype not in UNDERFLOW or not arrives_at_loss(flow):
             return
-        depth = np.where(np.isnan(flow.activation_norms), np.nan, flow.depth)
-        at_loss = int(np.flatnonzero(depth == np.nanmin(depth))[-1])  # what the lines begin with
-        height = underflow_height(
-            flow.dtype, int(flow.entries[at_loss]), float(flow.activation_norms[at_loss])
-        )
+        height = _layer_flow_curve("flow", flow, None).limits[flow.dtype]
         low, high = self.gradient.get_ylim()
         self._limit.set_visible(low < height < high)
         self._limit.set_ydata([height, height])
